@@ -1,0 +1,494 @@
+"""The layer notation: text -> layers -> Keras model.
+
+An architecture is text, so it prints, clones, pickles and can be searched like any other
+parameter. :func:`parse` turns it into a tuple of layers, :func:`canonical` writes such a tuple
+back, and :func:`build_network` makes the Keras model.
+
+The grammar, in which ``->`` separates layers and ``[...]*n`` repeats them::
+
+    network  = ["INPUT ->"] sequence            the last layer is FCS
+    sequence = item {"->" item}
+    item     = layer | "[" sequence "]" ["*" n] | "RES[" sequence "]" ["*" n]
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+# Far beyond any network that trains on one machine. Without them a typing error such as
+# "FC-10000000000" or "[[...]*999]*999" would exhaust the memory instead of raising.
+MAX_LAYERS = 1000
+MAX_SIZE = 100_000
+MAX_DEPTH = 20
+
+# Keras's default of 0.99 needs hundreds of batches before the moving statistics, which
+# prediction uses, forget their initial values. Small data sets never get that far.
+BATCH_NORM_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution with same padding."""
+
+    filters: int
+    kernel_size: int = 3
+    strides: int = 1
+
+    def __str__(self) -> str:
+        kernel = f":{self.kernel_size}" if self.kernel_size != 3 else ""
+        strides = f"/{self.strides}" if self.strides != 1 else ""
+        return f"CONV-{self.filters}{kernel}{strides}"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max or average pooling; the last row and column of odd sizes are padded."""
+
+    name: str
+    size: int = 2
+
+    def __str__(self) -> str:
+        return self.name if self.size == 2 else f"{self.name}-{self.size}"
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Fully connected layer."""
+
+    units: int
+
+    def __str__(self) -> str:
+        return f"FC-{self.units}"
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Dropout of a fraction of the values while training."""
+
+    rate: float
+
+    def __str__(self) -> str:
+        return f"DROPOUT-{np.format_float_positional(self.rate, trim='-')}"
+
+
+@dataclass(frozen=True)
+class Simple:
+    """A layer without numbers: an activation, GAP, BN or FCS."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A body whose input is added to its output."""
+
+    body: tuple[Layer, ...]
+
+    def __str__(self) -> str:
+        return f"RES[{canonical(self.body)}]"
+
+
+Layer = Conv | Pool | Dense | Dropout | Simple | Residual
+
+ACTIVATIONS = {"RELU": "relu", "GELU": "gelu", "SILU": "silu", "TANH": "tanh"}
+POOLS = {"POOL": keras.layers.MaxPooling2D, "AVGPOOL": keras.layers.AveragePooling2D}
+SPELLINGS = {
+    "CONV": "CONV-m",
+    "FC": "FC-n",
+    "DROPOUT": "DROPOUT-p",
+    "RES": "RES[...]",
+    **{name: name for name in [*ACTIVATIONS, *POOLS, "GAP", "BN", "FCS", "INPUT"]},
+}
+
+
+def parse(text: str) -> tuple[Layer, ...]:
+    """Read an architecture.
+
+    Parameters
+    ----------
+    text : str
+        The architecture in the layer notation. Case and white space do not matter.
+
+    Returns
+    -------
+    tuple of layers
+        The layers in order, repeats written out. Two spellings of one network are equal.
+
+    Raises
+    ------
+    ValueError
+        If the text is not an architecture. The message shows the line, a caret under the place
+        and what was expected there.
+
+    Examples
+    --------
+    >>> from skcnn._architecture import canonical, parse
+    >>> canonical(parse("[conv-8:3 -> RELU]*2->POOL-2 -> FCS"))
+    'CONV-8 -> RELU -> CONV-8 -> RELU -> POOL -> FCS'
+    >>> parse("CONV-8 -> RELU -> CONV -> FCS")
+    Traceback (most recent call last):
+        ...
+    ValueError: architecture: expected '-' and the number of filters after CONV
+        CONV-8 -> RELU -> CONV -> FCS
+                              ^
+    """
+    return _Parser(text).network()
+
+
+def canonical(layers: tuple[Layer, ...]) -> str:
+    """Write layers in the notation, one spelling for each network.
+
+    ``parse(canonical(layers)) == layers`` for every result of :func:`parse`.
+    """
+    return " -> ".join(str(layer) for layer in layers)
+
+
+class _Parser:
+    """Recursive descent over the text; every error goes through :meth:`fail`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+
+    def fail(self, problem: str, position: int | None = None) -> NoReturn:
+        at = self.position if position is None else position
+        start = self.text.rfind("\n", 0, at) + 1
+        line = self.text[start:].split("\n", 1)[0].expandtabs(1)
+        raise ValueError(f"architecture: {problem}\n    {line}\n    {' ' * (at - start)}^")
+
+    def skip_space(self) -> None:
+        while self.text[self.position : self.position + 1].isspace():
+            self.position += 1
+
+    def accept(self, literal: str) -> bool:
+        self.skip_space()
+        found = self.text.startswith(literal, self.position)
+        self.position += len(literal) * found
+        return found
+
+    def take(self, characters: str) -> str:
+        start = self.position
+        while self.text[self.position : self.position + 1] in set(characters):
+            self.position += 1
+        return self.text[start : self.position]
+
+    def number(self, what: str, *, low: int = 1, high: int = MAX_SIZE) -> int:
+        start = self.position
+        digits = self.take("0123456789").lstrip("0") or "0"
+        if self.position == start:
+            self.fail(f"expected {what}")
+        # The length comes first because Python refuses to convert thousands of digits.
+        if len(digits) > len(str(high)) or not low <= int(digits) <= high:
+            self.fail(f"expected {what} from {low} to {high}", start)
+        return int(digits)
+
+    def network(self) -> tuple[Layer, ...]:
+        placed = self.sequence(depth=0, first=True)
+        self.skip_space()
+        if self.position < len(self.text):
+            self.fail("expected '->' or the end")
+        check_order(placed, self)
+        return tuple(layer for layer, _ in placed)
+
+    def sequence(self, depth: int, first: bool = False) -> list[tuple[Layer, int]]:
+        if depth > MAX_DEPTH:
+            self.fail(f"brackets are nested more than {MAX_DEPTH} deep")
+        placed = self.item(depth, first)
+        while self.accept("->"):
+            placed = placed + self.item(depth)
+            if count(placed) > MAX_LAYERS:
+                self.fail(f"more than {MAX_LAYERS} layers")
+        return placed
+
+    def item(self, depth: int, first: bool = False) -> list[tuple[Layer, int]]:
+        self.skip_space()
+        start = self.position
+        name = self.take_name()
+        if name == "INPUT" and first:
+            if not self.accept("->"):
+                self.fail("expected '->' after INPUT")
+            return self.item(depth)
+        if name not in ("", "RES"):
+            return [(self.layer(name, start), start)]
+        if not self.accept("["):
+            self.fail("expected '[' after RES" if name else "expected a layer or '['")
+        placed = self.sequence(depth + 1)
+        if not self.accept("]"):
+            self.fail("expected '->' or ']'")
+        if name == "RES":
+            check_body(placed, self)
+            placed = [(Residual(tuple(layer for layer, _ in placed)), start)]
+        if self.accept("*"):
+            self.skip_space()
+            at = self.position
+            times = self.number("the number of repeats")
+            if times * count(placed) > MAX_LAYERS:
+                self.fail(f"more than {MAX_LAYERS} layers", at)
+            placed = placed * times
+        return placed
+
+    def take_name(self) -> str:
+        return self.take("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").upper()
+
+    def layer(self, name: str, start: int) -> Layer:
+        if name not in SPELLINGS:
+            close = difflib.get_close_matches(name, SPELLINGS, n=1)
+            hint = f"did you mean {SPELLINGS[close[0]]}?" if close else "expected one of "
+            every = "" if close else ", ".join(SPELLINGS.values())
+            self.fail(f"unknown layer {name}; {hint}{every}", start)
+        if name == "INPUT":
+            self.fail("INPUT stands only at the beginning", start)
+        if name == "CONV":
+            self.dash("the number of filters after CONV")
+            filters = self.number("the number of filters")
+            kernel = self.number("the kernel size", high=99) if self.follows(":") else 3
+            strides = self.number("the stride", high=99) if self.follows("/") else 1
+            return Conv(filters, kernel, strides)
+        if name == "FC":
+            self.dash("the number of units after FC")
+            return Dense(self.number("the number of units"))
+        if name == "DROPOUT":
+            self.dash("the rate after DROPOUT")
+            return Dropout(self.rate())
+        if name in POOLS:
+            size = self.number("the pool size", high=99) if self.dashed() else 2
+            return Pool(name, size)
+        return Simple(name)
+
+    def follows(self, character: str) -> bool:
+        found = self.text.startswith(character, self.position)
+        self.position += found
+        return found
+
+    def dashed(self) -> bool:
+        return not self.text.startswith("->", self.position) and self.follows("-")
+
+    def dash(self, expected: str) -> None:
+        if not self.dashed():
+            self.fail(f"expected '-' and {expected}")
+
+    def rate(self) -> float:
+        start = self.position
+        digits = self.take("0123456789.")
+        try:
+            rate = float(digits)
+        except ValueError:
+            rate = math.nan
+        if not 0 <= rate < 1:
+            self.fail("expected a dropout rate from 0 to below 1", start)
+        return rate
+
+
+def count(placed: list[tuple[Layer, int]]) -> int:
+    """Count the layers, those inside residual bodies included."""
+    return sum(
+        1 + count([(inner, 0) for inner in layer.body]) if isinstance(layer, Residual) else 1
+        for layer, _ in placed
+    )
+
+
+def check_body(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
+    """Reject what cannot stand in a residual body, which maps an image to an image."""
+    for layer, start in placed:
+        if isinstance(layer, Dense) or layer in (Simple("GAP"), Simple("FCS")):
+            parser.fail(f"{layer} cannot stand inside RES[...], which keeps an image", start)
+
+
+def check_order(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
+    """Reject layers that come where their input does not exist."""
+    flat_since: Layer | None = None
+    for index, (layer, start) in enumerate(placed):
+        last = index == len(placed) - 1
+        if layer == Simple("FCS") and not last:
+            parser.fail("FCS stands only at the end", start)
+        if layer != Simple("FCS") and last:
+            parser.fail("expected '-> FCS' at the end", len(parser.text.rstrip()))
+        needs_image = isinstance(layer, Conv | Pool | Residual) or layer == Simple("GAP")
+        if needs_image and flat_since is not None:
+            parser.fail(f"{layer} needs an image, but {flat_since} has made it a vector", start)
+        if isinstance(layer, Dense) or layer == Simple("GAP"):
+            flat_since = layer
+
+
+def build_network(
+    layers: tuple[Layer, ...],
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    *,
+    batch_norm: bool,
+    standardize: bool,
+    seed: int,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Build the Keras model of an architecture.
+
+    Parameters
+    ----------
+    layers : tuple of layers
+        What :func:`parse` returned.
+    input_shape : tuple of (height, width, channels)
+        Shape of one image.
+    n_classes : int
+        Number of units of the final softmax layer.
+    batch_norm : bool
+        Put batch normalization after each convolution that has none of its own.
+    standardize : bool
+        Start with a layer that subtracts a mean and divides by a standard deviation per
+        channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
+    seed : int
+        Seed of the initial weights and the dropout masks. Every random part gets a seed of its
+        own from it, so that no global random state is read or advanced.
+    dtype : str
+        Keras dtype policy of all layers but the softmax, whose output is float32.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled. The input of its last layer are the penultimate features.
+    """
+    builder = _Builder(batch_norm, seed, dtype)
+    inputs = keras.Input(input_shape, name="image", dtype="float32")
+    # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
+    # variables instead of constants, so that a trained graph can be used for other data.
+    outputs = inputs
+    if standardize:
+        outputs = keras.layers.BatchNormalization(
+            center=False,
+            scale=False,
+            epsilon=0.0,
+            trainable=False,
+            name="standardize",
+            dtype="float32",
+        )(inputs)
+    outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
+    outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
+    return keras.Model(inputs, outputs, name="network")
+
+
+def set_standardization(
+    model: keras.Model, mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> None:
+    """Store the channel statistics of the training images in a model that standardizes."""
+    model.get_layer("standardize").set_weights([mean, variance])
+
+
+class _Builder:
+    """Adds layers to a graph, counting them for their names and drawing their seeds."""
+
+    def __init__(self, batch_norm: bool, seed: int, dtype: str) -> None:
+        self.batch_norm = batch_norm
+        self.dtype = dtype
+        self.rng = np.random.default_rng(seed)
+        self.counts: Counter[str] = Counter()
+
+    def name(self, kind: str) -> str:
+        self.counts[kind] += 1
+        return f"{kind}_{self.counts[kind]}"
+
+    def draw_seed(self) -> int:
+        return int(self.rng.integers(2**31))
+
+    def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
+        followers: Iterator[Layer | None] = iter([*layers[1:], None])
+        for layer, follower in zip(layers, followers, strict=True):
+            match layer:
+                case Conv():
+                    x = self.convolution(x, layer, followed_by_norm=follower == Simple("BN"))
+                case Pool(name, size):
+                    x = POOLS[name](
+                        size,
+                        padding="same",
+                        data_format="channels_last",
+                        name=self.name(name.lower()),
+                        dtype=self.dtype,
+                    )(x)
+                case Dense(units):
+                    x = self.dense(self.flatten(x), units, self.name("fc"), dtype=self.dtype)
+                case Dropout(rate):
+                    x = keras.layers.Dropout(
+                        rate, seed=self.draw_seed(), name=self.name("dropout"), dtype=self.dtype
+                    )(x)
+                case Residual(body):
+                    x = self.residual(x, body)
+                case Simple("BN"):
+                    x = self.normalization(x)
+                case Simple("GAP"):
+                    x = keras.layers.GlobalAveragePooling2D(
+                        data_format="channels_last", name=self.name("gap"), dtype=self.dtype
+                    )(x)
+                case Simple(name):
+                    x = keras.layers.Activation(
+                        ACTIVATIONS[name], name=self.name(name.lower()), dtype=self.dtype
+                    )(x)
+        return x
+
+    def convolution(
+        self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
+    ) -> keras.KerasTensor:
+        add_norm = self.batch_norm and not followed_by_norm
+        x = keras.layers.Conv2D(
+            layer.filters,
+            layer.kernel_size,
+            strides=layer.strides,
+            padding="same",
+            data_format="channels_last",
+            use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
+            kernel_initializer=keras.initializers.GlorotUniform(seed=self.draw_seed()),
+            name=self.name("conv"),
+            dtype=self.dtype,
+        )(x)
+        return self.normalization(x) if add_norm else x
+
+    def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype
+        )(x)
+
+    def dense(
+        self, x: keras.KerasTensor, units: int, name: str, *, dtype: str, softmax: bool = False
+    ) -> keras.KerasTensor:
+        return keras.layers.Dense(
+            units,
+            activation="softmax" if softmax else None,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=self.draw_seed()),
+            name=name,
+            dtype=dtype,
+        )(x)
+
+    def flatten(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        if len(x.shape) == 2:
+            return x
+        return keras.layers.Flatten(
+            data_format="channels_last", name="flatten", dtype=self.dtype
+        )(x)
+
+    def residual(self, x: keras.KerasTensor, body: tuple[Layer, ...]) -> keras.KerasTensor:
+        y = self.apply(x, body)
+        if y.shape != x.shape:
+            strides = math.prod(_strides(layer) for layer in body)
+            projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
+            x = self.convolution(x, projection, followed_by_norm=False)
+        return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
+
+
+def _strides(layer: Layer) -> int:
+    match layer:
+        case Conv(strides=strides):
+            return strides
+        case Pool(size=size):
+            return size
+        case Residual(body):
+            return math.prod(_strides(inner) for inner in body)
+    return 1

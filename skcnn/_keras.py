@@ -1,0 +1,530 @@
+"""The scikit-learn estimator around a Keras model.
+
+The only module that knows scikeras or the Keras training loop. scikeras is used by
+composition: its ``BaseWrapper`` routes parameters such as ``optimizer__momentum`` to the
+optimizer and builds callbacks. Inheriting from it would bring its old ``_more_tags``, which
+scikit-learn refuses in any base class, and a fit that seeds the whole process.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self, TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from scikeras.wrappers import BaseWrapper
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from .augmentation import SampleGenerator, as_batch
+from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"skcnn needs Keras on TensorFlow, but Keras runs on {keras.backend.backend()!r}. "
+        "Set the environment variable KERAS_BACKEND=tensorflow before the first import of keras."
+    )
+
+Array = NDArray[Any]
+Estimator = TypeVar("Estimator", bound="type[KerasEstimator]")
+
+ROUTES = ("optimizer__", "callbacks__")
+
+# Rows that one call of the network predicts; bounds the memory of its activations.
+PREDICTION_BATCH = 512
+
+OPTIMIZERS = {
+    name.lower(): value
+    for name, value in vars(keras.optimizers).items()
+    if inspect.isclass(value)
+    and issubclass(value, keras.optimizers.Optimizer)
+    and value not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+}
+
+
+class KerasEstimator(BaseEstimator):
+    """Base class: parameters, training loop and prediction of a Keras model.
+
+    A subclass says what its data are and builds its network, through `_check_data`,
+    `_check_inputs`, `_build_network` and `_balance`. It names only its own parameters in
+    ``__init__`` and passes the others on as ``**training``; they are spelled out in its
+    signature. A parameter that the body of a subclass sets as a class attribute is fixed and
+    leaves the signature.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "learning_rate_schedule": [
+            StrOptions({"constant", *SCHEDULES}),
+            keras.optimizers.schedules.LearningRateSchedule,
+        ],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_data": [tuple, list, None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, dict, keras.callbacks.Callback, type, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 20,
+        batch_size: int = 128,
+        optimizer: Any = "adam",
+        learning_rate: float | None = None,
+        learning_rate_schedule: Any = "one_cycle",
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        validation_data: tuple[Any, Any] | None = None,
+        n_iter_no_change: int = 5,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_data = validation_data
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__init__ = _spell_out(cls)  # type: ignore[method-assign]
+
+    # Parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, those routed to the optimizer or the callbacks included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+            Names and values.
+        """
+        routed = {name: value for name, value in vars(self).items() if name.startswith(ROUTES)}
+        return {**super().get_params(deep), **routed}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, such as ``epochs`` or ``optimizer__momentum``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self
+            This estimator.
+        """
+        routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
+        super().set_params(**{name: params[name] for name in params if name not in routed})
+        vars(self).update(routed)
+        return self
+
+    # What a subclass provides
+
+    def _check_data(
+        self, X: Any, y: Any, *, reset: bool, classes: Any = None
+    ) -> tuple[Array, Array]:
+        """Validate inputs and targets and encode the targets as the network's outputs.
+
+        With `reset` the estimator learns shapes and labels from them, without it compares.
+        """
+        raise NotImplementedError
+
+    def _check_inputs(self, X: Any) -> Array:
+        """Validate inputs for prediction."""
+        raise NotImplementedError
+
+    def _build_network(self, X: Array, rows: Array, seed: int) -> keras.Model:
+        """Build the network for the rows of X that it will be trained on."""
+        raise NotImplementedError
+
+    def _balance(self, y: Array) -> Array | None:
+        """Compute weights of samples from `class_weight`, None where there are none."""
+        raise NotImplementedError
+
+    def _strata(self, y: Array) -> Array | None:
+        """Return what a validation split keeps in proportion, None for nothing."""
+        raise NotImplementedError
+
+    # Training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like
+            Training samples; see the class for the shapes.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples. Only their proportions matter; samples of weight zero are
+            left out.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        reset = not (self.warm_start and hasattr(self, "model_"))
+        X, y = self._check_data(X, y, reset=reset)
+        return self._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch on a part of the data, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like
+            Training samples; see the class for the shapes.
+        y : array-like of shape (n_samples,)
+            Targets.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come. Needed in the first call unless `y` has them all.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        reset = not hasattr(self, "model_")
+        schedule = self.learning_rate_schedule
+        if isinstance(schedule, str):
+            schedule = "constant"
+        X, y = self._check_data(X, y, reset=reset, classes=classes)
+        return self._train(X, y, sample_weight, reset, 1, schedule, keep_history=True)
+
+    def _train(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Any,
+        reset: bool,
+        epochs: int,
+        schedule: Any,
+        keep_history: bool = False,
+    ) -> Self:
+        build_seed, order_seed, split_seed = np.random.SeedSequence(self._draw_seed()).spawn(3)
+        optimizer, callbacks = self._compile_arguments(schedule)
+
+        weight = self._weights(X, y, sample_weight)
+        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        validation = None
+        if self.validation_data is not None:
+            validation = self._batches(*self._check_validation_data(), None, None)
+        elif self.early_stopping:
+            rows, held_out = self._split(rows, y, split_seed)
+            validation = self._batches(X, y, None, held_out)
+        if weight is not None:
+            weight = (weight / weight[rows].mean()).astype(np.float32)
+
+        if reset:
+            self.model_ = self._build_network(X, rows, _integer(build_seed))
+        if reset or not keep_history:
+            _exempt_from_decay(optimizer, self.model_)
+            self.model_.compile(
+                optimizer=optimizer,
+                loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
+                metrics=["accuracy"],
+            )
+        if reset or not keep_history or not hasattr(self, "history_"):
+            self.history_: dict[str, list[float]] = {}
+
+        batches = self._batches(X, y, weight, rows, seed=_integer(order_seed))
+        cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
+        if cycle is not None:
+            peak = float(optimizer.learning_rate)
+            callbacks.append(LearningRateCycle(cycle, peak, epochs * len(batches)))
+        stopper = None
+        if self.early_stopping:
+            stopper = keras.callbacks.EarlyStopping(
+                monitor="val_accuracy",
+                mode="max",
+                patience=self.n_iter_no_change,
+                restore_best_weights=True,
+            )
+            callbacks.append(stopper)
+        # shuffle=False because the batches come shuffled; Keras would reorder them with the
+        # global random state.
+        log = self.model_.fit(
+            batches,
+            epochs=epochs,
+            shuffle=False,
+            validation_data=validation,
+            callbacks=[*callbacks, keras.callbacks.TerminateOnNaN(), EpochLog()],
+            verbose=int(self.verbose),
+        ).history
+        for name, values in log.items():
+            self.history_.setdefault(name, []).extend(float(value) for value in values)
+        self.n_iter_ = len(self.history_["loss"])
+        self.best_iteration_ = self.n_iter_ if stopper is None else stopper.best_epoch + 1
+        self._forward = _compile_forward(self.model_)
+        if not np.isfinite(self.history_["loss"][-1]):
+            warnings.warn(
+                f"The loss became {self.history_['loss'][-1]} in epoch {self.n_iter_}; the "
+                "predictions are meaningless. Try a smaller learning_rate.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
+    def _draw_seed(self) -> int:
+        # None is fresh entropy, not NumPy's global generator, which must stay as it was.
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0])
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _batches(
+        self,
+        X: Array,
+        y: Array,
+        sample_weight: Array | None,
+        rows: Array | None,
+        seed: int | None = None,
+    ) -> SampleGenerator:
+        return SampleGenerator(
+            X,
+            y,
+            sample_weight,
+            batch_size=self.batch_size,
+            indices=rows,
+            shuffle=seed is not None,
+            random_state=seed,
+        )
+
+    def _weights(self, X: Array, y: Array, sample_weight: Any) -> Array | None:
+        weight = self._balance(y)
+        if sample_weight is not None:
+            given = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weight = given if weight is None else given * weight
+        if weight is None:
+            return None
+        used = y[weight > 0].reshape(np.count_nonzero(weight), -1)
+        if not len(used) or (used == used[0]).all():
+            raise ValueError(
+                "sample_weight and class_weight leave fewer than two classes with a positive "
+                "weight; a classifier needs at least two."
+            )
+        return weight
+
+    def _split(
+        self, rows: Array, y: Array, seed: np.random.SeedSequence
+    ) -> tuple[Array, Array]:
+        strata = self._strata(y[rows])
+        try:
+            train, held_out = train_test_split(
+                rows,
+                test_size=self.validation_fraction,
+                stratify=strata,
+                random_state=_integer(seed),
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot hold out validation_fraction="
+                f"{self.validation_fraction} of {len(rows)} samples: {error}"
+            ) from error
+        return train, held_out
+
+    def _check_validation_data(self) -> tuple[Array, Array]:
+        if len(self.validation_data) != 2:
+            raise ValueError(
+                "validation_data must be a pair (X, y), got a "
+                f"{type(self.validation_data).__name__} of length {len(self.validation_data)}."
+            )
+        try:
+            return self._check_data(*self.validation_data, reset=False)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
+
+    def _compile_arguments(
+        self, schedule: Any
+    ) -> tuple[keras.optimizers.Optimizer, list[keras.callbacks.Callback]]:
+        """Make a fresh optimizer and fresh callbacks from the parameters."""
+        routed = {k: v for k, v in self.get_params(deep=False).items() if k.startswith(ROUTES)}
+        optimizer = self.optimizer
+        if isinstance(optimizer, str):
+            optimizer = OPTIMIZERS[optimizer]
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            if self.learning_rate is not None:
+                raise ValueError(
+                    "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
+                    f"which has its own; got {self.learning_rate!r}."
+                )
+            rate: Any = schedule
+        else:
+            rate = self.learning_rate
+        if "optimizer__learning_rate" in routed and rate is not None:
+            raise ValueError(
+                "Set learning_rate or optimizer__learning_rate, not both; got "
+                f"{rate!r} and {routed['optimizer__learning_rate']!r}."
+            )
+        given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
+        if self.weight_decay:
+            given["weight_decay"] = self.weight_decay
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            if any(name.startswith("optimizer__") for name in routed):
+                raise ValueError(
+                    "Parameters routed as optimizer__... need an optimizer name or class; got an "
+                    f"instance of {type(optimizer).__name__}."
+                )
+            optimizer = type(optimizer).from_config({**optimizer.get_config(), **given})
+        else:
+            _check_routed(optimizer, routed)
+            if rate is None and "optimizer__learning_rate" not in routed:
+                given["learning_rate"] = default_learning_rate(optimizer, schedule)
+            routed.update({f"optimizer__{name}": value for name, value in given.items()})
+        # The user's own callback objects stay untouched: folds and refits must not share them.
+        wrapper = BaseWrapper(
+            optimizer=optimizer, callbacks=copy.deepcopy(self.callbacks), **routed
+        )
+        wrapper._initialize_callbacks()
+        return wrapper._get_compile_kwargs()["optimizer"], list(wrapper._fit_callbacks)
+
+    # Prediction
+
+    def _outputs(self, X: Any) -> Array:
+        """Run the network over X and return its outputs, float32."""
+        return self._run(X, 1)
+
+    def _features(self, X: Any) -> Array:
+        """Run the network over X and return the inputs of its last layer, float32."""
+        return self._run(X, 0)
+
+    def _run(self, X: Any, output: int) -> Array:
+        check_is_fitted(self)
+        X = self._check_inputs(X)
+        parts = [
+            self._forward(tf.cast(as_batch(X[start : start + PREDICTION_BATCH]), tf.float32))
+            for start in range(0, len(X), PREDICTION_BATCH)
+        ]
+        return np.concatenate([part[output].numpy() for part in parts])
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network with their shapes and parameter counts."""
+        check_is_fitted(self)
+        self.model_.summary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_forward"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if hasattr(self, "model_"):
+            self._forward = _compile_forward(self.model_)
+
+
+def _compile_forward(model: keras.Model) -> Callable[..., Any]:
+    """Compile one call of the network, for any number of rows: its features and its outputs."""
+    both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
+    rows = tf.TensorSpec(model.input.shape, model.input.dtype)
+    # A concrete function: nothing is traced at the first prediction, from whatever thread.
+    return tf.function(lambda batch: both(batch, training=False)).get_concrete_function(rows)
+
+
+def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
+    """Make an ``__init__`` whose signature has the inherited parameters in place of ``**``."""
+    init = cls.__init__
+    names: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        own = vars(base).get("__init__")
+        if own is None or not issubclass(base, KerasEstimator):
+            continue
+        for parameter in inspect.signature(own).parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                names.setdefault(parameter.name, parameter)
+    fixed = set(names) & set(vars(cls))
+    signature = inspect.Signature([p for name, p in names.items() if name not in fixed])
+
+    @functools.wraps(init)
+    def __init__(self: KerasEstimator, *args: Any, **params: Any) -> None:  # noqa: N807
+        routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
+        plain = {name: value for name, value in params.items() if name not in routed}
+        bound = signature.bind(self, *args, **plain)
+        bound.apply_defaults()
+        init(**bound.arguments)
+        for name in fixed:
+            vars(self).pop(name, None)
+        vars(self).update(routed)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
+    """Name the parameter when the optimizer has no argument of a routed name."""
+    if not (inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer)):
+        raise TypeError(
+            "optimizer must be a name, a keras.optimizers.Optimizer or a class of them, got "
+            f"{optimizer!r}."
+        )
+    known = [p for p in inspect.signature(optimizer).parameters if p not in ("kwargs", "name")]
+    for name in routed:
+        prefix, _, argument = name.partition("__")
+        if prefix == "optimizer" and argument not in known:
+            raise ValueError(
+                f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
+                f"{', '.join(known)}."
+            )
+
+
+def _exempt_from_decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Keep weight decay to the kernels; it harms biases and normalization parameters."""
+    optimizer.exclude_from_weight_decay(
+        var_list=[weight for weight in model.trainable_weights if len(weight.shape) < 2]
+    )
+
+
+def _integer(seed: np.random.SeedSequence) -> int:
+    """Turn a seed sequence into the non-negative 31-bit seed that Keras and scikit-learn take."""
+    return int(seed.generate_state(1)[0] >> 1)

@@ -1,0 +1,452 @@
+"""Convolutional and fully connected image classifiers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
+
+from ._architecture import build_network, parse, set_standardization
+from ._keras import Array, KerasEstimator
+
+VGG_LITE = (
+    "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "
+    "[CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
+)
+
+# Bytes that the channel statistics read at once.
+CHUNK_BYTES = 2**25
+
+
+class ImageClassifier(
+    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, KerasEstimator
+):
+    """Image classifier with the architecture given as text.
+
+    Parameters
+    ----------
+    architecture : str
+        The layers, such as ``"CONV-32 -> RELU -> POOL -> FCS"``: ``CONV-m`` (m filters, 3x3;
+        ``CONV-m:5`` 5x5, ``CONV-m/2`` stride 2), ``RELU``, ``GELU``, ``SILU``, ``TANH``,
+        ``POOL`` (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``,
+        ``DROPOUT-p``, ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (softmax over the
+        classes). ``[...]*n`` repeats.
+    batch_norm : bool, default=True
+        Put batch normalization [1]_ after each convolution, before its activation.
+    input_shape : tuple of (height, width) or (height, width, channels), default=None
+        Shape of the image in a row of a 2-D X. None takes a square grey image when the number
+        of features is a square, and one row of pixels otherwise.
+    standardize : bool, default=True
+        Subtract the mean and divide by the standard deviation of each channel of the training
+        images, inside the network.
+    epochs : int, default=20
+        Passes over the training data.
+    batch_size : int, default=128
+        Samples in a training step.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer. Its other arguments can be set as
+        ``optimizer__momentum=0.9``.
+    learning_rate : float, default=None
+        The learning rate, or its peak under a schedule. None chooses one for the optimizer.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        How the learning rate moves: up over the first quarter and down to zero [2]_, down
+        along a cosine, or not at all.
+    weight_decay : float, default=0.0
+        Decoupled weight decay [3]_ of the kernels.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all classes.
+    early_stopping : bool, default=False
+        Stop when the accuracy on held-out data has not improved for `n_iter_no_change`
+        epochs, and go back to the best weights.
+    validation_fraction : float, default=0.1
+        Share of the training data, stratified, that `early_stopping` holds out when there are
+        no `validation_data`.
+    validation_data : tuple of (X, y), default=None
+        Data that is scored after each epoch.
+    n_iter_no_change : int, default=5
+        Epochs without improvement that `early_stopping` waits.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes.
+    warm_start : bool, default=False
+        Continue from the weights of the last fit.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Called while fitting. Every fit works on copies.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of the weights, the dropout and the order of the samples. The same int gives the
+        same network on the same machine.
+    verbose : {0, 1, 2}, default=0
+        Silent, a progress bar, or one line an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    n_features_in_ : int
+        Pixel values in an image.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, when X was a data frame.
+    input_shape_ : tuple of (height, width, channels)
+        Shape of an image.
+    model_ : keras.Model
+        The network.
+    history_ : dict of str to list of float
+        One value an epoch of ``loss`` and ``accuracy``, ``val_loss`` and ``val_accuracy`` where
+        there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``.
+    n_iter_ : int
+        Epochs run.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has.
+
+    See Also
+    --------
+    VGGLite : A small VGG network, the one to start with.
+    sklearn.neural_network.MLPClassifier : Fully connected networks without Keras.
+
+    References
+    ----------
+    .. [1] S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
+    .. [2] L. N. Smith and N. Topin, "Super-Convergence", 2018.
+    .. [3] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import ImageClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = ImageClassifier("CONV-16 -> RELU -> POOL -> FCS", epochs=5, random_state=0)
+    >>> net.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.8
+    True
+    """
+
+    _parameter_constraints = {
+        **KerasEstimator._parameter_constraints,
+        "architecture": [str],
+        "batch_norm": ["boolean"],
+        "input_shape": [tuple, list, None],
+        "standardize": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        architecture: str = VGG_LITE,
+        *,
+        batch_norm: bool = True,
+        input_shape: tuple[int, ...] | None = None,
+        standardize: bool = True,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.architecture = architecture
+        self.batch_norm = batch_norm
+        self.input_shape = input_shape
+        self.standardize = standardize
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def predict_proba(self, X: Any) -> Array:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples, n_features)
+            The images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            Probabilities in the order of `classes_`.
+        """
+        return self._outputs(X)
+
+    def predict(self, X: Any) -> Array:
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples, n_features)
+            The images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]  # type: ignore[no-any-return]
+
+    def transform(self, X: Any) -> Array:
+        """Compute the features that the last layer classifies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples, n_features)
+            The images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float32
+            Features.
+        """
+        return self._features(X)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.model_.layers[-1].input.shape[-1])
+
+    def _check_data(
+        self, X: Any, y: Any, *, reset: bool, classes: Any = None
+    ) -> tuple[Array, Array]:
+        X, y = self._check_images(X, y, reset=reset)
+        check_classification_targets(y)
+        if reset:
+            encoder = LabelEncoder().fit(y if classes is None else np.asarray(classes))
+            if len(encoder.classes_) < 2:
+                raise ValueError(
+                    f"y has only one class, {encoder.classes_[0]!r}; a classifier needs at least "
+                    "two classes."
+                )
+            # Read now, so that a mistake in it is reported before anything is learnt.
+            self._layers = parse(self.architecture)
+            self.classes_ = encoder.classes_
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={classes!r} are not those of the first call: {self.classes_!r}."
+            )
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has labels that are not among the classes {self.classes_!r}: {unknown!r}."
+            )
+        codes = np.searchsorted(self.classes_, y)
+        return X, np.eye(len(self.classes_), dtype=np.float32)[codes]
+
+    def _check_inputs(self, X: Any) -> Array:
+        return self._check_images(X, reset=False)[0]
+
+    def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Array, Any]:
+        """Validate images and view them as (n_samples, height, width, channels)."""
+        if issparse(X):
+            raise ValueError(
+                f"{type(self).__name__} takes dense images only, but X is a sparse "
+                f"{type(X).__name__}. Use X.toarray()."
+            )
+        ndim = np.ndim(X)
+        if ndim > 4:
+            raise ValueError(
+                f"X must have 2, 3 or 4 dimensions, (n_samples, n_features) or (n_samples, "
+                f"height, width[, channels]); got {ndim}."
+            )
+        if reset or ndim <= 2:
+            # Features are counted per row here and names of columns are kept.
+            checked = validate_data(
+                self,
+                X,
+                **({} if isinstance(y, str) else {"y": y}),
+                reset=reset,
+                allow_nd=True,
+                dtype="numeric",
+            )
+        elif isinstance(y, str):
+            checked = check_array(X, allow_nd=True, estimator=self, input_name="X")
+        else:
+            checked = check_X_y(X, y, allow_nd=True, estimator=self)
+        X, y = (checked, y) if isinstance(y, str) else checked
+        if X.dtype.kind == "f" and X.dtype.itemsize > 4:
+            limit = np.finfo(np.float32).max
+            if X.max() > limit or X.min() < -limit:
+                raise ValueError("X has values too large for dtype('float32').")
+        shape = self._image_shape(X)
+        if reset:
+            self.input_shape_ = shape
+            self.n_features_in_ = math.prod(shape)
+        elif X.ndim > 2 and shape != self.input_shape_:
+            raise ValueError(
+                f"X has images of shape {shape}, but {type(self).__name__} is expecting images "
+                f"of shape {self.input_shape_}."
+            )
+        return X.reshape(len(X), *(shape if reset else self.input_shape_)), y
+
+    def _image_shape(self, X: Array) -> tuple[int, int, int]:
+        given = None
+        if self.input_shape is not None:
+            given = tuple(self.input_shape)
+            if len(given) == 2:
+                given = (*given, 1)
+            if len(given) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in given):
+                raise ValueError(
+                    "input_shape must be (height, width) or (height, width, channels), all "
+                    f"positive integers; got {self.input_shape!r}."
+                )
+        if X.ndim > 2:
+            shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
+            if 0 in shape:
+                raise ValueError(f"X has images without pixels: their shape is {shape}.")
+            if given is not None and given != shape:
+                raise ValueError(f"input_shape={given} is not the shape of X's images, {shape}.")
+            return shape  # type: ignore[return-value]
+        n_features = X.shape[1]
+        if given is None:
+            side = math.isqrt(n_features)
+            return (side, side, 1) if side * side == n_features else (1, n_features, 1)
+        if math.prod(given) != n_features:
+            raise ValueError(
+                f"input_shape={given} needs {math.prod(given)} features, but X has {n_features} "
+                "features."
+            )
+        return given
+
+    def _build_network(self, X: Array, rows: Array, seed: int) -> keras.Model:
+        model = build_network(
+            self._layers,
+            self.input_shape_,
+            len(self.classes_),
+            batch_norm=self.batch_norm,
+            standardize=self.standardize,
+            seed=seed,
+        )
+        if self.standardize:
+            set_standardization(model, *channel_statistics(X, rows))
+        return model
+
+    def _balance(self, y: Array) -> Array | None:
+        if self.class_weight is None:
+            return None
+        labels = self.classes_[y.argmax(axis=1)]
+        if isinstance(self.class_weight, dict):
+            unknown = set(self.class_weight) - set(self.classes_.tolist())
+            if unknown:
+                raise ValueError(
+                    f"class_weight has keys that are not classes: {sorted(unknown, key=str)}; "
+                    f"the classes are {self.classes_.tolist()}."
+                )
+        return compute_sample_weight(self.class_weight, labels)  # type: ignore[no-any-return]
+
+    def _strata(self, y: Array) -> Array | None:
+        return y.argmax(axis=1)  # type: ignore[no-any-return]
+
+
+def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
+    """Compute the mean and variance of each channel, reading a few rows at a time.
+
+    Constant channels get a variance of one, so that standardizing keeps them finite.
+    """
+    n_rows = max(1, CHUNK_BYTES // (8 * math.prod(X.shape[1:])))
+    count, mean, scatter = 0, np.zeros(X.shape[-1]), np.zeros(X.shape[-1])
+    for start in range(0, len(rows), n_rows):
+        pixels = X[rows[start : start + n_rows]].reshape(-1, X.shape[-1]).astype(np.float64)
+        shift = pixels.mean(axis=0) - mean
+        total = count + len(pixels)
+        # Chan et al.'s update, which stays exact where a sum of squares would cancel.
+        scatter += pixels.var(axis=0) * len(pixels) + shift**2 * count * len(pixels) / total
+        mean += shift * len(pixels) / total
+        count = total
+    variance = scatter / count
+    if not np.isfinite(variance.astype(np.float32)).all():
+        raise ValueError("X has values too large to standardize in float32; scale it first.")
+    return mean, np.where(variance < np.finfo(np.float32).tiny, 1.0, variance)
+
+
+class FeedForward(ImageClassifier):
+    """One hidden layer with dropout, no convolution.
+
+    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    ``FC-300 -> RELU -> DROPOUT-0.5 -> FCS``.
+
+    See Also
+    --------
+    ImageClassifier : All parameters, attributes and any architecture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import FeedForward
+    >>> X, y = load_digits(return_X_y=True)
+    >>> FeedForward(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    architecture = "FC-300 -> RELU -> DROPOUT-0.5 -> FCS"
+
+
+class MiniCNN(ImageClassifier):
+    """One convolution, one pooling.
+
+    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    ``CONV-32 -> RELU -> POOL -> FCS``.
+
+    See Also
+    --------
+    ImageClassifier : All parameters, attributes and any architecture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import MiniCNN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> MiniCNN(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    architecture = "CONV-32 -> RELU -> POOL -> FCS"
+
+
+class StackedCNN(ImageClassifier):
+    """Two blocks of two convolutions and one hidden layer.
+
+    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    ``[[CONV-32 -> RELU]*2 -> POOL]*2 -> FC-100 -> RELU -> FCS``.
+
+    See Also
+    --------
+    ImageClassifier : All parameters, attributes and any architecture.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import StackedCNN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> StackedCNN(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    architecture = "[[CONV-32 -> RELU]*2 -> POOL]*2 -> FC-100 -> RELU -> FCS"
+
+
+class VGGLite(ImageClassifier):
+    """A small VGG network [1]_ of seven convolutions, the one to start with.
+
+    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    ``[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> [CONV-128 -> RELU]*3 -> POOL
+    -> FC-100 -> RELU -> FCS``.
+
+    See Also
+    --------
+    ImageClassifier : All parameters, attributes and any architecture.
+
+    References
+    ----------
+    .. [1] K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+       Recognition", ICLR 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import VGGLite
+    >>> X, y = load_digits(return_X_y=True)
+    >>> VGGLite(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    architecture = VGG_LITE
