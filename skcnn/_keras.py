@@ -275,6 +275,11 @@ class KerasEstimator(BaseEstimator):
                 loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
                 metrics=["accuracy"],
             )
+            # Optimizer and metrics would make their variables while the training step is traced,
+            # and TensorFlow would trace it a second time.
+            optimizer.build(self.model_.trainable_variables)
+            target = keras.ops.zeros((1, *self.model_.output_shape[1:]))
+            self.model_.compute_metrics(None, target, target)
         if reset or not keep_history or not hasattr(self, "history_"):
             self.history_: dict[str, list[float]] = {}
 

@@ -184,7 +184,8 @@ class ImageClassifier(
         ndarray of shape (n_samples,)
             Labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]  # type: ignore[no-any-return]
+        codes = self._outputs(X).argmax(axis=1)
+        return self.classes_[codes]  # type: ignore[no-any-return]
 
     def transform(self, X: Any) -> Array:
         """Compute the features that the last layer classifies.
@@ -242,7 +243,7 @@ class ImageClassifier(
                 f"{type(self).__name__} takes dense images only, but X is a sparse "
                 f"{type(X).__name__}. Use X.toarray()."
             )
-        ndim = np.ndim(X)
+        ndim = len(X.shape if hasattr(X, "shape") else np.asarray(X).shape)
         if ndim > 4:
             raise ValueError(
                 f"X must have 2, 3 or 4 dimensions, (n_samples, n_features) or (n_samples, "
