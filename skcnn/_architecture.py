@@ -16,8 +16,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NoReturn
 
 import keras
@@ -32,7 +32,7 @@ MAX_DEPTH = 20
 
 # Keras's default of 0.99 needs hundreds of batches before the moving statistics, which
 # prediction uses, forget their initial values. Small data sets never get that far.
-BATCH_NORM_MOMENTUM = 0.9
+BATCH_NORM_MOMENTUM = 0.6
 
 
 @dataclass(frozen=True)
@@ -401,8 +401,7 @@ class _Builder:
         return int(self.rng.integers(2**31))
 
     def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
-        followers: Iterator[Layer | None] = iter([*layers[1:], None])
-        for layer, follower in zip(layers, followers, strict=True):
+        for layer, follower in zip_longest(layers, layers[1:]):
             match layer:
                 case Conv():
                     x = self.convolution(x, layer, followed_by_norm=follower == Simple("BN"))

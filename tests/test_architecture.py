@@ -1,0 +1,218 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skcnn import FeedForward, MiniCNN, StackedCNN, VGGLite
+from skcnn._architecture import (
+    Conv,
+    Dense,
+    Dropout,
+    Pool,
+    Residual,
+    Simple,
+    build_network,
+    canonical,
+    parse,
+    set_standardization,
+)
+
+PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite]
+
+
+def build(text, shape=(8, 8, 1), n_classes=3, batch_norm=False, standardize=False, seed=0):
+    return build_network(
+        parse(text), shape, n_classes, batch_norm=batch_norm, standardize=standardize, seed=seed
+    )
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("INPUT -> CONV-8 -> FCS", "CONV-8->FCS"),
+        ("CONV-8:3/1 -> FCS", "CONV-8 -> FCS"),
+        ("  conv-08 ->\n\tfcs ", "CONV-8 -> FCS"),
+        ("[CONV-8 -> RELU]*2 -> FCS", "CONV-8 -> RELU -> CONV-8 -> RELU -> FCS"),
+        ("[[BN]*2 -> TANH]*2 -> FCS", "BN -> BN -> TANH -> [BN]*2 -> TANH -> FCS"),
+        ("POOL-2 -> AVGPOOL-2 -> FCS", "POOL -> AVGPOOL -> FCS"),
+        ("DROPOUT-.50 -> FCS", "DROPOUT-0.5 -> FCS"),
+        ("RES[CONV-8] -> RES[CONV-8] -> FCS", "RES[CONV-8]*2 -> FCS"),
+        ("[FCS]", "FCS"),
+    ],
+)
+def test_spellings_of_one_network_are_equal(one, other):
+    assert parse(one) == parse(other)
+    assert canonical(parse(one)) == canonical(parse(other))
+
+
+def test_every_token_is_read():
+    layers = parse(
+        "CONV-8:5/2 -> RELU -> GELU -> SILU -> TANH -> POOL-3 -> AVGPOOL -> BN -> "
+        "RES[CONV-4] -> GAP -> DROPOUT-0.25 -> FC-7 -> FCS"
+    )
+    assert layers == (
+        Conv(8, 5, 2),
+        *map(Simple, ["RELU", "GELU", "SILU", "TANH"]),
+        Pool("POOL", 3),
+        Pool("AVGPOOL", 2),
+        Simple("BN"),
+        Residual((Conv(4),)),
+        Simple("GAP"),
+        Dropout(0.25),
+        Dense(7),
+        Simple("FCS"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "expected"),
+    [
+        ("", 0, "expected a layer"),
+        ("CONV-32 -> RELU", 15, "expected '-> FCS' at the end"),
+        ("CONV -> FCS", 4, "the number of filters"),
+        ("CONV- -> FCS", 5, "expected the number of filters"),
+        ("CONV-8: -> FCS", 7, "expected the kernel size"),
+        ("CONV-8/0 -> FCS", 7, "expected the stride from 1"),
+        ("CONV-0 -> FCS", 5, "from 1 to"),
+        ("FC-" + "9" * 5000 + " -> FCS", 3, "from 1 to"),
+        ("CONVV-8 -> FCS", 0, "did you mean CONV-m?"),
+        ("WAT -> FCS", 0, "expected one of CONV-m, FC-n"),
+        ("DROPOUT-1 -> FCS", 8, "from 0 to below 1"),
+        ("DROPOUT-1.2.3 -> FCS", 8, "from 0 to below 1"),
+        ("POOL- -> FCS", 5, "expected the pool size"),
+        ("[CONV-8 -> FCS", 14, "expected '->' or ']'"),
+        ("[CONV-8]*0 -> FCS", 9, "number of repeats from 1"),
+        ("[CONV-8]* -> FCS", 10, "expected the number of repeats"),
+        ("[[CONV-8]*999]*999 -> FCS", 15, "more than 1000 layers"),
+        ("[" * 30 + "BN" + "]" * 30 + " -> FCS", 21, "nested more than"),
+        ("CONV-8 -> -> FCS", 10, "expected a layer"),
+        ("CONV-8 FCS", 7, "expected '->' or the end"),
+        ("FCS -> FC-3 -> FCS", 0, "FCS stands only at the end"),
+        ("FC-3 -> INPUT -> FCS", 8, "INPUT stands only at the beginning"),
+        ("INPUT FCS", 6, "expected '->' after INPUT"),
+        ("FC-3 -> CONV-8 -> FCS", 8, "needs an image, but FC-3"),
+        ("[CONV-8 -> FC-3]*2 -> FCS", 1, "needs an image, but FC-3"),
+        ("GAP -> POOL -> FCS", 7, "needs an image, but GAP"),
+        ("RES[FC-3] -> FCS", 4, "cannot stand inside RES"),
+        ("RES CONV-8 -> FCS", 4, "expected '[' after RES"),
+        ("CONV-8 ->\nCONX-8 -> FCS", 0, "did you mean CONV-m?"),
+        ("CONV-² -> FCS", 5, "expected the number of filters"),
+    ],
+)
+def test_mistakes_are_shown_with_a_caret(text, column, expected):
+    with pytest.raises(ValueError, match=r"^architecture: ") as caught:
+        parse(text)
+    message, line, caret = str(caught.value).split("\n")
+    assert expected in message
+    assert line[4:] in text.split("\n")
+    assert caret == " " * (4 + column) + "^"
+
+
+simple = st.sampled_from(["RELU", "GELU", "SILU", "TANH", "BN"]).map(Simple)
+image_layers = st.recursive(
+    simple
+    | st.builds(Conv, st.integers(1, 100_000), st.integers(1, 99), st.integers(1, 99))
+    | st.builds(Pool, st.sampled_from(["POOL", "AVGPOOL"]), st.integers(1, 99))
+    | st.builds(Dropout, st.floats(0, 1, exclude_max=True)),
+    lambda layer: st.builds(Residual, st.lists(layer, min_size=1, max_size=4).map(tuple)),
+    max_leaves=8,
+)
+vector_layers = simple | st.builds(Dense, st.integers(1, 100_000))
+networks = st.builds(
+    lambda image, gap, vector: (*image, *gap, *vector, Simple("FCS")),
+    st.lists(image_layers, max_size=8),
+    st.sampled_from([(), (Simple("GAP"),)]),
+    st.lists(vector_layers, max_size=4),
+)
+
+
+@given(networks)
+def test_canonical_form_is_read_back(layers):
+    assert parse(canonical(layers)) == layers
+
+
+tokens = st.sampled_from(
+    "CONV-8 CONV- RELU POOL FC-3 FCS RES[ [ ] ]*2 * -> - : / 9 0.5 DROPOUT-0.5 INPUT \n".split(" ")
+)
+
+
+@settings(max_examples=500)
+@given(st.text() | st.lists(tokens).map("".join) | st.lists(tokens).map(" -> ".join))
+def test_junk_raises_nothing_but_value_error(text):
+    try:
+        layers = parse(text)
+    except ValueError as error:
+        assert "^" in str(error)  # noqa: PT017
+    else:
+        assert parse(canonical(layers)) == layers
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 1), (2, 2, 3), (5, 3, 2), (9, 9, 1)])
+def test_every_preset_takes_every_size(preset, shape):
+    model = build(preset.architecture, shape, batch_norm=True, standardize=True)
+    assert model(np.zeros((2, *shape))).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"), list(zip(PRESETS, [924_910, 82_826, 234_550, 640_502], strict=True))
+)
+def test_parameter_counts_of_the_study(preset, count):
+    model = build(preset.architecture, (32, 32, 3), n_classes=10)
+    assert sum(weight.numpy().size for weight in model.trainable_weights) == count
+
+
+def test_batch_norm_follows_each_convolution_once():
+    assert kinds(build("CONV-4 -> RELU -> FCS", batch_norm=True)) == [
+        "InputLayer", "Conv2D", "BatchNormalization", "Activation", "Flatten", "Dense"
+    ]  # fmt: skip
+    once = kinds(build("CONV-4 -> BN -> RELU -> FCS", batch_norm=True))
+    assert once.count("BatchNormalization") == 1
+    assert "BatchNormalization" not in kinds(build("CONV-4 -> RELU -> FCS"))
+
+
+def test_pools_pad_odd_sizes():
+    pooled = build("POOL -> FCS", (5, 3, 1))
+    assert pooled.get_layer("pool_1").output.shape == (None, 3, 2, 1)
+    image = np.arange(15, dtype=np.float32).reshape(1, 5, 3, 1)
+    features = keras.Model(pooled.input, pooled.get_layer("pool_1").output)(image)
+    np.testing.assert_array_equal(features[0, :, :, 0], [[4, 5], [10, 11], [13, 14]])
+
+
+def test_residual_adds_its_input():
+    model = build("RES[CONV-1:1] -> FCS", (2, 2, 1))
+    model.get_layer("conv_1").set_weights([np.full((1, 1, 1, 1), 3.0), np.zeros(1)])
+    image = np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1)
+    features = keras.Model(model.input, model.get_layer("add_1").output)(image)
+    np.testing.assert_array_equal(features, 4 * image)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7, 8])
+def test_residual_projects_where_shapes_differ(size):
+    body = "RES[CONV-6/2 -> RELU -> POOL-3 -> RES[CONV-4/2]] -> GAP -> FCS"
+    model = build(body, (size, size, 3), batch_norm=True)
+    small = -(-size // 12)
+    assert model.get_layer("add_2").output.shape == (None, small, small, 4)
+
+
+def test_standardize_layer_has_zero_mean_and_unit_variance():
+    rng = np.random.default_rng(0)
+    X = rng.normal([3, 100], [0.1, 20], size=(50, 4, 4, 2)).astype(np.float32)
+    model = build("FCS", (4, 4, 2), standardize=True)
+    set_standardization(model, X.mean(axis=(0, 1, 2)), X.var(axis=(0, 1, 2)))
+    standard = keras.Model(model.input, model.get_layer("standardize").output)(X).numpy()
+    np.testing.assert_allclose(standard.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(standard.std(axis=(0, 1, 2)), 1, atol=1e-4)
+    assert not model.get_layer("standardize").trainable_weights
+
+
+def test_weights_depend_on_the_seed_alone():
+    first, same, other = (build("CONV-4 -> FC-5 -> FCS", seed=seed) for seed in (0, 0, 1))
+    for a, b in zip(first.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.get_weights()[0], other.get_weights()[0])
