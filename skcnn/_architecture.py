@@ -469,9 +469,9 @@ class _Builder:
     def flatten(self, x: keras.KerasTensor) -> keras.KerasTensor:
         if len(x.shape) == 2:
             return x
-        return keras.layers.Flatten(
-            data_format="channels_last", name="flatten", dtype=self.dtype
-        )(x)
+        return keras.layers.Flatten(data_format="channels_last", name="flatten", dtype=self.dtype)(
+            x
+        )
 
     def residual(self, x: keras.KerasTensor, body: tuple[Layer, ...]) -> keras.KerasTensor:
         y = self.apply(x, body)

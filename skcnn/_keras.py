@@ -14,7 +14,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -38,7 +38,6 @@ if keras.backend.backend() != "tensorflow":
     )
 
 Array = NDArray[Any]
-Estimator = TypeVar("Estimator", bound="type[KerasEstimator]")
 
 ROUTES = ("optimizer__", "callbacks__")
 
@@ -64,7 +63,7 @@ class KerasEstimator(BaseEstimator):
     leaves the signature.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
@@ -160,7 +159,8 @@ class KerasEstimator(BaseEstimator):
         """
         routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
         super().set_params(**{name: params[name] for name in params if name not in routed})
-        vars(self).update(routed)
+        for name, value in routed.items():
+            setattr(self, name, value)
         return self
 
     # What a subclass provides
@@ -253,13 +253,15 @@ class KerasEstimator(BaseEstimator):
         keep_history: bool = False,
     ) -> Self:
         build_seed, order_seed, split_seed = np.random.SeedSequence(self._draw_seed()).spawn(3)
-        optimizer, callbacks = self._compile_arguments(schedule)
+        optimizer, self.callbacks_ = self._compile_arguments(schedule)
+        callbacks = list(self.callbacks_)
 
         weight = self._weights(X, y, sample_weight)
         rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         validation = None
         if self.validation_data is not None:
-            validation = self._batches(*self._check_validation_data(), None, None)
+            held_out_data = self._check_validation_data(self.validation_data)
+            validation = self._batches(*held_out_data, None, None)
         elif self.early_stopping:
             rows, held_out = self._split(rows, y, split_seed)
             validation = self._batches(X, y, None, held_out)
@@ -362,9 +364,7 @@ class KerasEstimator(BaseEstimator):
             )
         return weight
 
-    def _split(
-        self, rows: Array, y: Array, seed: np.random.SeedSequence
-    ) -> tuple[Array, Array]:
+    def _split(self, rows: Array, y: Array, seed: np.random.SeedSequence) -> tuple[Array, Array]:
         strata = self._strata(y[rows])
         try:
             train, held_out = train_test_split(
@@ -380,14 +380,14 @@ class KerasEstimator(BaseEstimator):
             ) from error
         return train, held_out
 
-    def _check_validation_data(self) -> tuple[Array, Array]:
-        if len(self.validation_data) != 2:
+    def _check_validation_data(self, data: tuple[Any, Any]) -> tuple[Array, Array]:
+        if len(data) != 2:
             raise ValueError(
                 "validation_data must be a pair (X, y), got a "
-                f"{type(self.validation_data).__name__} of length {len(self.validation_data)}."
+                f"{type(data).__name__} of length {len(data)}."
             )
         try:
-            return self._check_data(*self.validation_data, reset=False)
+            return self._check_data(*data, reset=False)
         except ValueError as error:
             raise ValueError(f"validation_data: {error}") from error
 
@@ -474,7 +474,8 @@ def _compile_forward(model: keras.Model) -> Callable[..., Any]:
     both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
     rows = tf.TensorSpec(model.input.shape, model.input.dtype)
     # A concrete function: nothing is traced at the first prediction, from whatever thread.
-    return tf.function(lambda batch: both(batch, training=False)).get_concrete_function(rows)
+    forward = tf.function(lambda batch: both(batch, training=False)).get_concrete_function(rows)
+    return forward  # type: ignore[no-any-return]
 
 
 def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
@@ -499,8 +500,9 @@ def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
         bound.apply_defaults()
         init(**bound.arguments)
         for name in fixed:
-            vars(self).pop(name, None)
-        vars(self).update(routed)
+            delattr(self, name)  # the class attribute shows again
+        for name, value in routed.items():
+            setattr(self, name, value)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Trans
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
+from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, parse, set_standardization
 from ._keras import Array, KerasEstimator
@@ -127,7 +127,7 @@ class ImageClassifier(
     True
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **KerasEstimator._parameter_constraints,
         "architecture": [str],
         "batch_norm": ["boolean"],
@@ -264,11 +264,11 @@ class ImageClassifier(
         else:
             checked = check_X_y(X, y, allow_nd=True, estimator=self)
         X, y = (checked, y) if isinstance(y, str) else checked
+        shape = self._image_shape(X)
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
             limit = np.finfo(np.float32).max
             if X.max() > limit or X.min() < -limit:
                 raise ValueError("X has values too large for dtype('float32').")
-        shape = self._image_shape(X)
         if reset:
             self.input_shape_ = shape
             self.n_features_in_ = math.prod(shape)
@@ -285,7 +285,9 @@ class ImageClassifier(
             given = tuple(self.input_shape)
             if len(given) == 2:
                 given = (*given, 1)
-            if len(given) != 3 or not all(isinstance(n, int | np.integer) and n > 0 for n in given):
+            if len(given) != 3 or not all(
+                isinstance(n, int | np.integer) and n > 0 for n in given
+            ):
                 raise ValueError(
                     "input_shape must be (height, width) or (height, width, channels), all "
                     f"positive integers; got {self.input_shape!r}."
@@ -296,7 +298,7 @@ class ImageClassifier(
                 raise ValueError(f"X has images without pixels: their shape is {shape}.")
             if given is not None and given != shape:
                 raise ValueError(f"input_shape={given} is not the shape of X's images, {shape}.")
-            return shape  # type: ignore[return-value]
+            return shape
         n_features = X.shape[1]
         if given is None:
             side = math.isqrt(n_features)
@@ -306,7 +308,7 @@ class ImageClassifier(
                 f"input_shape={given} needs {math.prod(given)} features, but X has {n_features} "
                 "features."
             )
-        return given
+        return given  # type: ignore[return-value]
 
     def _build_network(self, X: Array, rows: Array, seed: int) -> keras.Model:
         model = build_network(
@@ -354,7 +356,7 @@ def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
         mean += shift * len(pixels) / total
         count = total
     variance = scatter / count
-    if not np.isfinite(variance.astype(np.float32)).all():
+    if variance.max() > np.finfo(np.float32).max:
         raise ValueError("X has values too large to standardize in float32; scale it first.")
     return mean, np.where(variance < np.finfo(np.float32).tiny, 1.0, variance)
 

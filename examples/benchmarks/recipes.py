@@ -63,8 +63,10 @@ def main() -> None:
     for name, (net, divisor) in recipes.items():
         if not net.epochs:
             continue
-        scale = (lambda images, d=divisor: images) if divisor == 1 else (
-            lambda images, d=divisor: images.astype(np.float32) / d
+        scale = (
+            (lambda images, d=divisor: images)
+            if divisor == 1
+            else (lambda images, d=divisor: images.astype(np.float32) / d)
         )
         net.set_params(random_state=options.random_state)
         net.set_params(validation_data=(scale(X_test), y_test)).fit(scale(X), y)
@@ -72,7 +74,9 @@ def main() -> None:
         for epoch, (accuracy, elapsed) in enumerate(
             zip(net.history_["val_accuracy"], seconds, strict=True), start=1
         ):
-            print(f"{name:8} epoch {epoch:3}: accuracy {accuracy:.4f}, {elapsed:7.1f} s", flush=True)
+            print(
+                f"{name:8} epoch {epoch:3}: accuracy {accuracy:.4f}, {elapsed:7.1f} s", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,470 @@
+import copy
+import os
+import pickle
+import random
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import tensorflow as tf
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skcnn import FeedForward, ImageClassifier, MiniCNN, VGGLite
+from skcnn.image import channel_statistics
+
+TINY = "CONV-4 -> RELU -> POOL -> FCS"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, target = load_digits(return_X_y=True)
+    return images[:300].reshape(-1, 8, 8), target[:300]
+
+
+def tiny(**parameters):
+    return ImageClassifier(TINY, **{"epochs": 2, "random_state": 0, **parameters})
+
+
+def fresh_process(code):
+    """Run code in a new interpreter and return what it prints."""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout, run.stderr
+
+
+# What goes in
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float64", "bool", "longdouble"])
+def test_real_dtypes(digits, dtype):
+    X, y = digits
+    X = X.astype(dtype)
+    net = tiny().fit(X, y)
+    assert net.predict_proba(X).dtype == np.float32
+    if dtype != "bool":
+        reference = tiny().fit(X.astype("float32"), y)
+        np.testing.assert_array_equal(net.predict_proba(X), reference.predict_proba(X))
+
+
+def test_shapes_of_one_image_are_equivalent(digits):
+    X, y = digits
+    net = tiny().fit(X, y)
+    assert net.input_shape_ == (8, 8, 1)
+    assert net.n_features_in_ == 64
+    expected = net.predict_proba(X)
+    for other in (X[..., None], X.reshape(-1, 64), X.reshape(-1, 64).tolist()):
+        np.testing.assert_array_equal(net.predict_proba(other), expected)
+        np.testing.assert_array_equal(tiny().fit(other, y).predict_proba(other), expected)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "input_shape", "expected"),
+    [
+        (64, None, (8, 8, 1)),
+        (10, None, (1, 10, 1)),
+        (1, None, (1, 1, 1)),
+        (12, (3, 4), (3, 4, 1)),
+        (12, [2, 2, 3], (2, 2, 3)),
+    ],
+)
+def test_rows_become_images(n_features, input_shape, expected):
+    X = np.random.default_rng(0).random((20, n_features))
+    net = tiny(input_shape=input_shape, epochs=1).fit(X, [0, 1] * 10)
+    assert net.input_shape_ == expected
+    assert net.model_.input_shape == (None, *expected)
+
+
+def test_data_frames(digits):
+    X, y = digits
+    rows = X.reshape(-1, 64)
+    names = [f"pixel_{i}" for i in range(64)]
+    expected = tiny().fit(rows, y).predict_proba(rows)
+    for frame in (pd.DataFrame(rows, columns=names), pl.DataFrame(rows, schema=names)):
+        net = tiny().fit(frame, y)
+        assert list(net.feature_names_in_) == names
+        np.testing.assert_array_equal(net.predict_proba(frame), expected)
+    assert net.set_output(transform="pandas").transform(frame).shape == (300, 64)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["cat", "dog", "emu"], [-5, 7, 1000], [False, True, True], np.array(["a", "b", "c"], object)],
+)
+def test_labels_come_back_as_they_were(digits, labels):
+    X, y = digits
+    names = np.asarray(labels)[y % 3]
+    net = FeedForward(epochs=8, random_state=0).fit(X, names)
+    np.testing.assert_array_equal(net.classes_, np.unique(names))
+    assert net.predict(X).dtype == names.dtype
+    assert net.score(X, names) > 0.9
+    assert net.predict_proba(X).shape == (len(X), len(net.classes_))
+
+
+# What is refused, before TensorFlow
+
+GOOD_X, GOOD_Y = np.random.default_rng(0).random((12, 4, 4)), np.arange(12) % 3
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.where(GOOD_X > 0.9, np.nan, GOOD_X), GOOD_Y, "X contains NaN"),
+        (np.where(GOOD_X > 0.9, np.inf, GOOD_X), GOOD_Y, "X contains infinity"),
+        (GOOD_X * 1e39, GOOD_Y, "too large for dtype..float32"),
+        (GOOD_X * 1e30, GOOD_Y, "too large to standardize"),
+        (sparse.csr_array(GOOD_X.reshape(12, 16)), GOOD_Y, "X is a sparse csr_array"),
+        (GOOD_X[0, 0], GOOD_Y[:4], "Expected 2D array, got 1D array"),
+        (GOOD_X[None, None], [0], "must have 2, 3 or 4 dimensions.*got 5"),
+        (GOOD_X[:, :0], GOOD_Y, "without pixels"),
+        (GOOD_X[:0], GOOD_Y[:0], "0 sample"),
+        (GOOD_X, GOOD_Y[:-1], "inconsistent numbers of samples"),
+        (GOOD_X, np.zeros(12, int), "y has only one class"),
+        (GOOD_X, GOOD_Y + 0.5, "Unknown label type: continuous"),
+        (GOOD_X, np.where(GOOD_Y == 0, np.nan, GOOD_Y), "y contains NaN"),
+        (GOOD_X, None, "y"),
+        (GOOD_X + 1j, GOOD_Y, "Complex data not supported"),
+        (np.full((12, 4), "a"), GOOD_Y, "not compatible|could not convert"),
+        ([[1, 2], [3]], [0, 1], "inhomogeneous"),
+    ],
+)
+def test_bad_data_is_refused(monkeypatch, X, y, message):
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("reached Keras"))
+    with pytest.raises(ValueError, match=message):
+        tiny().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"architecture": "CONV-8"}, "expected '-> FCS' at the end"),
+        ({"architecture": 3}, "'architecture' parameter"),
+        ({"epochs": 0}, "'epochs' parameter"),
+        ({"batch_size": 2.5}, "'batch_size' parameter"),
+        ({"optimizer": "adamm"}, "'optimizer' parameter"),
+        ({"optimizer": dict}, "optimizer must be a name"),
+        ({"learning_rate": 0}, "'learning_rate' parameter"),
+        ({"learning_rate_schedule": "linear"}, "'learning_rate_schedule' parameter"),
+        ({"label_smoothing": 1}, "'label_smoothing' parameter"),
+        ({"validation_fraction": 0.0}, "'validation_fraction' parameter"),
+        ({"early_stopping": True, "validation_fraction": 0.1}, "early_stopping=True cannot"),
+        ({"validation_data": (GOOD_X,)}, r"validation_data must be a pair"),
+        ({"validation_data": (GOOD_X[:, :2], GOOD_Y)}, "validation_data: X has images of shape"),
+        ({"validation_data": (GOOD_X, GOOD_Y + 7)}, "validation_data: y has labels"),
+        ({"input_shape": (4,)}, "input_shape must be"),
+        ({"input_shape": (4, 5)}, "is not the shape of X's images"),
+        ({"class_weight": {9: 1.0}}, "class_weight has keys that are not classes"),
+        ({"class_weight": {0: 0, 1: 0}}, "fewer than two classes"),
+        ({"callbacks": [3]}, "callbacks"),
+        ({"optimizer__momentumm": 0.9}, "Adam has no argument 'momentumm'"),
+        ({"learning_rate": 0.1, "optimizer__learning_rate": 0.2}, "not both"),
+        ({"random_state": -1}, "'random_state' parameter|non-negative|unsigned"),
+    ],
+)
+def test_bad_parameters_are_refused(monkeypatch, parameters, message):
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("reached Keras"))
+    with pytest.raises((ValueError, TypeError), match=message):
+        tiny().set_params(**parameters).fit(GOOD_X, GOOD_Y)
+
+
+def test_unknown_parameters_are_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epoch'"):
+        VGGLite(epoch=3)
+    with pytest.raises(TypeError, match="architecture"):
+        VGGLite(architecture=TINY)
+    with pytest.raises(ValueError, match="Invalid parameter 'epoch'"):
+        VGGLite().set_params(epoch=3)
+
+
+def test_prediction_refuses_other_images(digits):
+    X, y = digits
+    with pytest.raises(NotFittedError):
+        tiny().predict(X)
+    net = tiny().fit(X, y)
+    with pytest.raises(ValueError, match=r"images of shape \(4, 8, 1\)"):
+        net.predict(X[:, :4])
+    with pytest.raises(ValueError, match="63 features"):
+        net.predict(X.reshape(-1, 64)[:, 1:])
+
+
+# Training
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
+def test_only_proportions_of_weights_matter(digits, name):
+    X, y = digits
+    if name == "sample_weight":
+        nets = [tiny().fit(X, y, sample_weight=scale * (1 + y)) for scale in (1, 8)]
+    else:
+        weights = [{label: scale * (1 + label) for label in range(10)} for scale in (1, 8)]
+        nets = [tiny(class_weight=weight).fit(X, y) for weight in weights]
+    one, other = (net.predict_proba(X) for net in nets)
+    np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(one, tiny().fit(X, y).predict_proba(X))
+
+
+def test_samples_of_weight_zero_are_left_out(digits):
+    X, y = digits
+    weight = (np.arange(300) < 200).astype(float)
+    spoilt = np.where(weight[:, None, None] > 0, X, 1e6)
+    one = tiny().fit(X, y, sample_weight=weight).predict_proba(X)
+    np.testing.assert_array_equal(
+        tiny().fit(spoilt, y, sample_weight=weight).predict_proba(X), one
+    )
+
+
+def test_early_stopping_goes_back_to_the_best_weights(digits):
+    X, y = digits
+    net = tiny(epochs=60, early_stopping=True, n_iter_no_change=3, validation_fraction=0.3).fit(
+        X, y
+    )
+    accuracy = net.history_["val_accuracy"]
+    assert net.n_iter_ == len(accuracy) == net.best_iteration_ + 3 < 60
+    assert net.best_iteration_ == np.argmax(accuracy) + 1
+    held_out = tiny(
+        epochs=60, early_stopping=True, n_iter_no_change=3, validation_data=(X, y)
+    ).fit(X, y)
+    assert held_out.score(X, y) == pytest.approx(max(held_out.history_["val_accuracy"]), abs=1e-6)
+
+
+def test_history_has_one_value_an_epoch(digits):
+    X, y = digits
+    net = tiny(epochs=4, validation_data=(X[:50], y[:50])).fit(X, y)
+    assert set(net.history_) == {
+        "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "seconds"
+    }  # fmt: skip
+    assert {len(values) for values in net.history_.values()} == {4}
+    # 3 batches an epoch: 12 steps, up for the first 3; these are the middles of the 3rd ... 12th
+    expected = 0.005 * np.array([2.5 / 3, 6.5 / 9, 3.5 / 9, 0.5 / 9])
+    np.testing.assert_allclose(net.history_["learning_rate"], expected, rtol=1e-5)
+    assert net.history_["val_accuracy"][-1] == pytest.approx(net.score(X[:50], y[:50]), abs=1e-6)
+
+
+def test_warm_start_continues_and_fit_starts_anew(digits):
+    X, y = digits
+    net = tiny(warm_start=True).fit(X, y)
+    loss = net.history_["loss"][-1]
+    assert net.fit(X, y).history_["loss"][0] < loss
+    first = tiny().fit(X, y)
+    before = first.predict_proba(X)
+    np.testing.assert_array_equal(first.fit(X, y).predict_proba(X), before)
+    with pytest.raises(ValueError, match="labels that are not among the classes"):
+        net.fit(X, y + 1)
+
+
+def test_partial_fit_learns_the_classes_once(digits):
+    X, y = digits
+    net = tiny(learning_rate=0.01)
+    net.partial_fit(X[y < 5], y[y < 5], classes=range(10))
+    for part in [slice(0, 150), slice(150, 300)] * 15:
+        net.partial_fit(X[part], y[part])
+    assert net.n_iter_ == 31
+    assert net.history_["learning_rate"] == pytest.approx([0.01] * 31)
+    assert net.score(X, y) > 0.6
+    with pytest.raises(ValueError, match="not those of the first call"):
+        net.partial_fit(X, y, classes=range(9))
+
+
+class Counter(keras.callbacks.Callback):
+    epochs = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+
+
+def test_callbacks_are_copied(digits):
+    X, y = digits
+    mine = Counter()
+    net = tiny(callbacks=[mine]).fit(X, y)
+    assert mine.epochs == 0
+    assert [callback.epochs for callback in net.callbacks_] == [2]
+
+
+def test_a_diverging_run_warns(digits):
+    X, y = digits
+    net = tiny(optimizer="sgd", learning_rate=1e30, batch_norm=False, epochs=5)
+    with pytest.warns(ConvergenceWarning, match="smaller learning_rate"):
+        net.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "CONV-5 -> RELU -> POOL -> FCS"},
+        {"batch_norm": False},
+        {"standardize": False},
+        {"epochs": 3},
+        {"batch_size": 50},
+        {"optimizer": "sgd"},
+        {"optimizer": keras.optimizers.Adam(0.001)},
+        {"optimizer": keras.optimizers.SGD},
+        {"optimizer__beta_1": 0.5},
+        {"learning_rate": 0.02},
+        {"learning_rate_schedule": "constant"},
+        {"learning_rate_schedule": "cosine"},
+        {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 6)},
+        {"weight_decay": 0.1},
+        {"label_smoothing": 0.2},
+        {"class_weight": {0: 5.0}},
+        {"early_stopping": True},
+        {"random_state": 1},
+    ],
+)
+def test_every_parameter_changes_the_training(digits, change):
+    X, y = digits
+    base = tiny().fit(X, y).predict_proba(X)
+    assert not np.allclose(tiny().set_params(**change).fit(X, y).predict_proba(X), base)
+
+
+# scikit-learn around it
+
+
+def test_search_over_architecture_and_learning_rate(digits):
+    X, y = digits
+    assert is_classifier(tiny())
+    search = GridSearchCV(
+        ImageClassifier(epochs=15, random_state=0),
+        {"architecture": ["FCS", TINY], "learning_rate": [1e-6, 0.02]},
+        cv=2,
+    ).fit(X.astype("uint8"), np.array([f"digit {label}" for label in y]))
+    assert search.best_params_["learning_rate"] == 0.02
+    assert search.best_score_ > 0.6
+    assert len(search.cv_results_["params"]) == 4
+
+
+def test_pipeline_clone_and_routed_parameters(digits):
+    X, y = digits
+    pipe = make_pipeline(MinMaxScaler(), MiniCNN(epochs=2, optimizer__beta_1=0.8))
+    pipe.set_params(minicnn__optimizer__beta_2=0.9)
+    net = clone(pipe).fit(X.reshape(-1, 64), y)[-1]
+    assert net.get_params()["optimizer__beta_1"] == 0.8
+    assert net.model_.optimizer.beta_2 == 0.9
+    assert "optimizer__beta_1=0.8" in repr(net)
+
+
+def test_transform_gives_the_inputs_of_the_last_layer(digits):
+    X, y = digits
+    net = tiny().fit(X, y)
+    features = net.transform(X)
+    assert features.shape == (300, len(net.get_feature_names_out())) == (300, 64)
+    kernel, bias = net.model_.layers[-1].get_weights()
+    codes = np.argmax(features @ kernel + bias, axis=1)
+    np.testing.assert_array_equal(net.classes_[codes], net.predict(X))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"]
+)
+def test_copies_predict_alike_and_train_on(digits, copied):
+    X, y = digits
+    assert copied(tiny()).get_params() == tiny().get_params()
+    net = tiny(warm_start=True).fit(X, y)
+    twin = copied(net)
+    np.testing.assert_array_equal(twin.predict_proba(X), net.predict_proba(X))
+    before = net.predict_proba(X)
+    twin.fit(X, y)
+    np.testing.assert_array_equal(net.predict_proba(X), before)
+
+
+def test_summary_prints_the_layers(digits, capsys):
+    tiny().fit(*digits).summary()
+    assert "conv_1" in capsys.readouterr().out
+
+
+def test_channel_statistics_match_numpy(monkeypatch):
+    monkeypatch.setattr("skcnn.image.CHUNK_BYTES", 1000)
+    X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 3, 3))
+    rows = np.arange(5, 37)
+    mean, variance = channel_statistics(X, rows)
+    np.testing.assert_allclose(mean, X[rows].mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(variance[:2], X[rows].var(axis=(0, 1, 2))[:2], rtol=1e-9)
+    assert variance[2] == 1
+
+
+# Determinism and global state
+
+PREDICTIONS = """
+import numpy as np
+from sklearn.datasets import load_digits
+from skcnn import VGGLite
+X, y = load_digits(return_X_y=True)
+net = VGGLite(epochs=2, random_state=3).fit(X[:300], y[:300])
+print(net.predict_proba(X).tobytes().hex())
+"""
+
+
+def test_two_processes_predict_the_same_bits():
+    first, noise = fresh_process(PREDICTIONS)
+    assert first == fresh_process(PREDICTIONS)[0]
+    assert noise == ""  # nor does TensorFlow greet
+
+
+def test_folds_score_the_same_in_one_process_and_in_two(digits):
+    X, y = digits
+    scores = [cross_val_score(tiny(epochs=5), X, y, cv=2, n_jobs=n) for n in (1, 2)]
+    np.testing.assert_array_equal(*scores)
+    assert scores[0].min() > 0.2
+
+
+def test_seeds(digits):
+    X, y = digits
+
+    def probability(random_state):
+        return tiny(random_state=random_state).fit(X, y).predict_proba(X)
+
+    np.testing.assert_array_equal(probability(5), probability(5))
+    assert not np.array_equal(probability(5), probability(6))
+    assert not np.array_equal(probability(None), probability(None))
+    stream = np.random.RandomState(0)
+    first, second = probability(stream), probability(stream)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(probability(np.random.RandomState(0)), first)
+
+
+def test_nothing_global_changes(digits):
+    X, y = digits
+
+    def state():
+        return (
+            random.getstate(),
+            pickle.dumps(np.random.get_state()),  # noqa: NPY002
+            dict(os.environ),
+            tf.config.experimental.is_op_determinism_enabled()
+            if hasattr(tf.config.experimental, "is_op_determinism_enabled")
+            else None,
+            keras.config.dtype_policy().name,
+            keras.config.floatx(),
+            keras.config.image_data_format(),
+            tf.config.threading.get_intra_op_parallelism_threads(),
+            tf.config.threading.get_inter_op_parallelism_threads(),
+            list(warnings.filters),
+        )
+
+    before = state()
+    for random_state in (None, 0):
+        net = ImageClassifier(
+            "CONV-4 -> RELU -> DROPOUT-0.5 -> FCS",
+            epochs=2,
+            random_state=random_state,
+            early_stopping=True,
+            validation_fraction=0.3,
+        )
+        net.fit(X, y).predict(X)
+        net.transform(X)
+    assert state() == before
+    # TensorFlow's own stream of seeds: what follows is as if there had been no fit.
+    tf.random.set_seed(1)
+    expected = tf.random.uniform([3]).numpy(), tf.random.uniform([3]).numpy()
+    tf.random.set_seed(1)
+    first = tf.random.uniform([3]).numpy()
+    tiny().fit(X, y).predict(X)
+    np.testing.assert_array_equal([first, tf.random.uniform([3]).numpy()], expected)
