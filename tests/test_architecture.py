@@ -137,8 +137,7 @@ def test_canonical_form_is_read_back(layers):
 
 
 tokens = st.sampled_from(
-    ["CONV-8", "CONV-", "RELU", "POOL", "FC-3", "FCS", "RES[", "[", "]", "]*2", "*", "->", "-"]
-    + [":", "/", "9", "0.5", "DROPOUT-0.5", "INPUT", "\n"]
+    "CONV-8 CONV- RELU POOL FC-3 FCS RES[ [ ] ]*2 * -> - : / 9 0.5 DROPOUT-0.5 INPUT".split()
 )
 
 
