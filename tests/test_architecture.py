@@ -137,7 +137,27 @@ def test_canonical_form_is_read_back(layers):
 
 
 tokens = st.sampled_from(
-    "CONV-8 CONV- RELU POOL FC-3 FCS RES[ [ ] ]*2 * -> - : / 9 0.5 DROPOUT-0.5 INPUT".split()
+    [
+        "CONV-8",
+        "CONV-",
+        "RELU",
+        "POOL",
+        "FC-3",
+        "FCS",
+        "RES[",
+        "[",
+        "]",
+        "]*2",
+        "*",
+        "->",
+        "-",
+        ":",
+        "/",
+        "9",
+        "0.5",
+        "DROPOUT-0.5",
+        "INPUT",
+    ]
 )
 
 
