@@ -92,7 +92,7 @@ class ImageClassifier(
         The labels, sorted.
     n_features_in_ : int
         Pixel values in an image.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
         Shape of an image.
