@@ -398,7 +398,7 @@ class MiniCNN(ImageClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from skcnn import MiniCNN
     >>> X, y = load_digits(return_X_y=True)
-    >>> MiniCNN(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    >>> MiniCNN(epochs=15, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
     array([0, 1, 2])
     """
 
