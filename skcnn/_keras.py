@@ -178,8 +178,10 @@ class KerasEstimator(BaseEstimator):
         """Validate inputs for prediction."""
         raise NotImplementedError
 
-    def _build_network(self, X: Array, rows: Array, seed: int) -> keras.Model:
-        """Build the network for the rows of X that it will be trained on."""
+    def _build_network(
+        self, X: Array, y: Array, weight: Array | None, rows: Array, seed: int
+    ) -> keras.Model:
+        """Build the network for the rows of the data that it will be trained on."""
         raise NotImplementedError
 
     def _balance(self, y: Array) -> Array | None:
@@ -269,7 +271,7 @@ class KerasEstimator(BaseEstimator):
             weight = (weight / weight[rows].mean()).astype(np.float32)
 
         if reset:
-            self.model_ = self._build_network(X, rows, _integer(build_seed))
+            self.model_ = self._build_network(X, y, weight, rows, _integer(build_seed))
         if reset or not keep_history:
             _exempt_from_decay(optimizer, self.model_)
             self.model_.compile(

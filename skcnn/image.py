@@ -310,7 +310,9 @@ class ImageClassifier(
             )
         return given  # type: ignore[return-value]
 
-    def _build_network(self, X: Array, rows: Array, seed: int) -> keras.Model:
+    def _build_network(
+        self, X: Array, y: Array, weight: Array | None, rows: Array, seed: int
+    ) -> keras.Model:
         model = build_network(
             self._layers,
             self.input_shape_,
@@ -321,6 +323,12 @@ class ImageClassifier(
         )
         if self.standardize:
             set_standardization(model, *channel_statistics(X, rows))
+        # Start from the class frequencies, as an imbalanced problem would otherwise spend its
+        # first epochs on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
+        frequency = 1 + np.average(
+            y[rows], axis=0, weights=None if weight is None else weight[rows]
+        ) * len(rows)
+        model.layers[-1].bias.assign(np.log(frequency / frequency.mean()))
         return model
 
     def _balance(self, y: Array) -> Array | None:
