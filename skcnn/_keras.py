@@ -475,9 +475,9 @@ def _compile_forward(model: keras.Model) -> Callable[..., Any]:
     """Compile one call of the network, for any number of rows: its features and its outputs."""
     both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
     rows = tf.TensorSpec(model.input.shape, model.input.dtype)
+    function = tf.function(lambda batch: both(batch, training=False), autograph=False)
     # A concrete function: nothing is traced at the first prediction, from whatever thread.
-    forward = tf.function(lambda batch: both(batch, training=False)).get_concrete_function(rows)
-    return forward  # type: ignore[no-any-return]
+    return function.get_concrete_function(rows)  # type: ignore[no-any-return]
 
 
 def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:

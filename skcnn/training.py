@@ -13,9 +13,9 @@ import keras
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
 # changed to 0.001.
 PEAK_LEARNING_RATES = {
-    "adam": 0.005,
-    "adamw": 0.005,
-    "nadam": 0.005,
+    "adam": 0.01,
+    "adamw": 0.01,
+    "nadam": 0.01,
     "adadelta": 1.0,
     "sgd": 0.1,
 }

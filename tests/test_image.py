@@ -244,7 +244,7 @@ def test_history_has_one_value_an_epoch(digits):
     }  # fmt: skip
     assert {len(values) for values in net.history_.values()} == {4}
     # 3 batches an epoch: 12 steps, up for the first 3; these are the middles of the 3rd ... 12th
-    expected = 0.005 * np.array([2.5 / 3, 6.5 / 9, 3.5 / 9, 0.5 / 9])
+    expected = 0.01 * np.array([2.5 / 3, 6.5 / 9, 3.5 / 9, 0.5 / 9])
     np.testing.assert_allclose(net.history_["learning_rate"], expected, rtol=1e-5)
     assert net.history_["val_accuracy"][-1] == pytest.approx(net.score(X[:50], y[:50]), abs=1e-6)
 

@@ -11,7 +11,7 @@ import skcnn
 # Mini-batches make a weight of two different from the same sample twice: scikit-learn excepts
 # its own mini-batch MLPClassifier from these checks too.
 EXCEPTED = "check_sample_weight_equivalence"
-EPOCHS = 8
+EPOCHS = 5
 
 ESTIMATORS = [
     value
