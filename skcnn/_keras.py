@@ -284,10 +284,13 @@ class KerasEstimator(BaseEstimator):
             optimizer.build(self.model_.trainable_variables)
             target = keras.ops.zeros((1, *self.model_.output_shape[1:]))
             self.model_.compute_metrics(None, target, target)
-        if reset or not keep_history or not hasattr(self, "history_"):
             self.history_: dict[str, list[float]] = {}
+        elif isinstance(schedule, str):
+            # The schedule of an earlier fit has ended near zero.
+            self.model_.optimizer.learning_rate = float(optimizer.learning_rate)
 
         batches = self._batches(X, y, weight, rows, seed=_integer(order_seed))
+        batches.epoch += len(self.history_.get("loss", []))  # a new order at every partial_fit
         cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
         if cycle is not None:
             peak = float(optimizer.learning_rate)

@@ -274,6 +274,16 @@ def test_partial_fit_learns_the_classes_once(digits):
         net.partial_fit(X, y, classes=range(9))
 
 
+def test_partial_fit_goes_on_after_fit(digits):
+    X, y = digits
+    net = tiny().fit(X, y)
+    before = net.predict_proba(X)
+    net.partial_fit(X, y)
+    assert net.n_iter_ == 3
+    assert net.history_["learning_rate"][-1] == pytest.approx(0.001)
+    assert np.abs(net.predict_proba(X) - before).max() > 0.01
+
+
 class Counter(keras.callbacks.Callback):
     epochs = 0
 
