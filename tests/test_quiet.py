@@ -1,0 +1,58 @@
+"""TensorFlow's greeting, which only a new process shows."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_import_and_first_fit_are_silent_and_keep_the_environment():
+    code = """
+import logging, os
+before = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
+import skcnn
+skcnn.FeedForward(epochs=1).fit([[0.0, 1], [1, 0]] * 5, [0, 1] * 5).predict([[0, 1]])
+after = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
+print(before == after == (None, 30, []))
+"""
+    result = run(code)
+    assert result.stdout == "True\n"
+    assert result.stderr == ""
+
+
+def test_other_lines_pass():
+    code = """
+import os
+from skcnn._quiet import quiet_tensorflow_start
+with quiet_tensorflow_start():
+    os.write(2, b"I0000 00:00:1700000000.000000    1 port.cc:153] oneDNN is on.\\nmine\\n")
+"""
+    # the package's own import has tensorflow loaded already, so hide that
+    hide = "import sys, skcnn; del sys.modules['tensorflow']\n"
+    assert run(hide + code).stderr == "mine\n"
+
+
+def test_a_level_of_the_user_stands():
+    result = run(
+        "import os, skcnn; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="0"
+    )
+    assert result.stdout == "0\n"
+
+
+def test_another_keras_backend_is_refused():
+    # No other backend is installed, so Keras is made to name one.
+    code = "import keras; keras.backend.backend = lambda: 'jax'; import skcnn"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(code)
+    assert "skcnn needs Keras on TensorFlow, but Keras runs on 'jax'" in caught.value.stderr
