@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -28,7 +29,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from .augmentation import SampleGenerator, as_batch
+from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
 
 if keras.backend.backend() != "tensorflow":
@@ -41,8 +42,9 @@ Array = NDArray[Any]
 
 ROUTES = ("optimizer__", "callbacks__")
 
-# Rows that one call of the network predicts; bounds the memory of its activations.
-PREDICTION_BATCH = 512
+# What one call of the network predicts at most; bounds the memory of its activations.
+PREDICTION_ROWS = 512
+PREDICTION_VALUES = 2**23
 
 OPTIMIZERS = {
     name.lower(): value
@@ -62,6 +64,9 @@ class KerasEstimator(BaseEstimator):
     signature. A parameter that the body of a subclass sets as a class attribute is fixed and
     leaves the signature.
     """
+
+    # Only estimators of images have the parameter.
+    augmentation: ImageAugmenter | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -289,8 +294,16 @@ class KerasEstimator(BaseEstimator):
             # The schedule of an earlier fit has ended near zero.
             self.model_.optimizer.learning_rate = float(optimizer.learning_rate)
 
-        batches = self._batches(X, y, weight, rows, seed=_integer(order_seed))
-        batches.epoch += len(self.history_.get("loss", []))  # a new order at every partial_fit
+        batches = self._batches(
+            X,
+            y,
+            weight,
+            rows,
+            shuffle=True,
+            augmentation=self.augmentation,
+            random_state=_integer(order_seed),
+        )
+        batches.epoch = len(self.history_.get("loss", []))  # a new order at every partial_fit
         cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
         if cycle is not None:
             peak = float(optimizer.learning_rate)
@@ -342,7 +355,8 @@ class KerasEstimator(BaseEstimator):
         y: Array,
         sample_weight: Array | None,
         rows: Array | None,
-        seed: int | None = None,
+        shuffle: bool = False,
+        **options: Any,
     ) -> SampleGenerator:
         return SampleGenerator(
             X,
@@ -350,8 +364,8 @@ class KerasEstimator(BaseEstimator):
             sample_weight,
             batch_size=self.batch_size,
             indices=rows,
-            shuffle=seed is not None,
-            random_state=seed,
+            shuffle=shuffle,
+            **options,
         )
 
     def _weights(self, X: Array, y: Array, sample_weight: Any) -> Array | None:
@@ -453,9 +467,10 @@ class KerasEstimator(BaseEstimator):
     def _run(self, X: Any, output: int) -> Array:
         check_is_fitted(self)
         X = self._check_inputs(X)
+        n_rows = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // math.prod(X.shape[1:])))
         parts = [
-            self._forward(tf.cast(as_batch(X[start : start + PREDICTION_BATCH]), tf.float32))
-            for start in range(0, len(X), PREDICTION_BATCH)
+            self._forward(tf.cast(as_batch(X[start : start + n_rows]), tf.float32))
+            for start in range(0, len(X), n_rows)
         ]
         return np.concatenate([part[output].numpy() for part in parts])
 

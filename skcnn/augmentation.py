@@ -1,14 +1,35 @@
-"""The batches that training reads."""
+"""Augmentation and the batches that training reads."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+from ._image_files import ImageFiles, is_paths
 
 Array = NDArray[Any]
+
+# Bytes that one pass over the images reads at once.
+CHUNK_BYTES = 2**22
+
+# Rows of the data that name the stream of augmentations.
+FINGERPRINT_ROWS = 64
 
 
 def as_batch(X: Array) -> Array:
@@ -16,77 +37,480 @@ def as_batch(X: Array) -> Array:
     return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
 
 
-class SampleGenerator(keras.utils.PyDataset):
-    """Batches of rows, in a new order at every epoch.
+def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
+    """Split rows so that each part, at `itemsize` bytes a value, stays small."""
+    n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
+    return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
-    Only the rows of a batch are read and converted, so X can be larger than the memory. The
-    order depends on nothing but `random_state` and the number of the epoch.
+
+class ImageAugmenter(BaseEstimator):
+    """Random changes of images while a network is fitted.
+
+    Given to an image classifier as ``augmentation``, it changes the training images, newly in
+    every epoch, and never those of validation, scoring or prediction. It has no ``fit``, so a
+    pipeline, which would augment what it predicts, refuses it as a step.
+
+    All images of a batch are changed independently, by Keras's preprocessing layers. Values
+    stay in their range: 0 to 255 for uint8, else from the lowest to the highest of the images.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
-        The inputs, of any real dtype.
-    y : ndarray of shape (n_samples, ...)
-        The targets.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    rotation_range : float, default=0
+        Largest rotation in degrees, either way; 0 to 180.
+    width_shift_range : float, default=0
+        Largest shift to the left or right, as a fraction of the width. Shifts are of whole
+        pixels, which keeps images sharp.
+    height_shift_range : float, default=0
+        Largest shift up or down, as a fraction of the height.
+    zoom_range : float, default=0
+        Height and width are zoomed by factors from ``1 - zoom_range`` to ``1 + zoom_range``.
+    horizontal_flip : bool, default=False
+        Mirror left and right, with probability 0.5.
+    vertical_flip : bool, default=False
+        Mirror top and bottom, with probability 0.5.
+    brightness_range : float, default=0
+        Largest value added to or taken from an image, as a fraction of the range of values.
+    contrast_range : float, default=0
+        The distances to the mean of an image and channel are multiplied by a factor from
+        ``1 - contrast_range`` to ``1 + contrast_range``.
+    cutout : float, default=0
+        Side of the box that is painted over in the middle of the range of values, as a fraction
+        of the height and the width [1]_.
+    mixup : float, default=0
+        Concentration of the beta distribution that the shares of two mixed images and of their
+        labels are drawn from [2]_. 0.2 is usual; 0 mixes nothing.
+    fill_mode : {"reflect", "wrap", "nearest", "constant"}, default="reflect"
+        What shifts, rotations and zooms put where the image ends; ``"constant"`` is 0.
+
+    See Also
+    --------
+    SampleGenerator : Batches of augmented images for a bare Keras model.
+    AugmentationDisplay : A look at augmented images.
+
+    Notes
+    -----
+    Settings of Keras's former ``ImageDataGenerator`` carry over:
+
+    ============================================ ===========================================
+    ``ImageDataGenerator``                       ``ImageAugmenter``
+    ============================================ ===========================================
+    ``rotation_range=15`` (degrees)              ``rotation_range=15``
+    ``width_shift_range=0.1``                    ``width_shift_range=0.1``
+    ``width_shift_range=4`` (pixels of 32)       ``width_shift_range=4 / 32``
+    ``zoom_range=0.2`` or ``[0.8, 1.2]``         ``zoom_range=0.2``
+    ``horizontal_flip=True``                     ``horizontal_flip=True``
+    ``brightness_range=[0.8, 1.2]``              ``brightness_range=0.2``; added to all
+                                                 pixels instead of multiplied
+    ``fill_mode="nearest"`` (its default)        ``fill_mode="nearest"``; the default here
+                                                 is ``"reflect"``
+    ``featurewise_center``, ``rescale``          ``standardize=True`` of the classifier
+    ``validation_split=0.1``                     ``validation_fraction=0.1`` of the
+                                                 classifier; not augmented
+    ============================================ ===========================================
+
+    References
+    ----------
+    .. [1] T. DeVries and G. W. Taylor, "Improved Regularization of Convolutional Neural
+       Networks with Cutout", 2017.
+    .. [2] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skcnn import ImageAugmenter, MiniCNN
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = MiniCNN(epochs=5, augmentation=ImageAugmenter(), random_state=0)
+    >>> search = GridSearchCV(net, {"augmentation__vertical_flip": [False, True]}, cv=2)
+    >>> search.fit(X[:500], y[:500]).best_params_
+    {'augmentation__vertical_flip': False}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "rotation_range": [Interval(Real, 0, 180, closed="both")],
+        "width_shift_range": [Interval(Real, 0, 1, closed="left")],
+        "height_shift_range": [Interval(Real, 0, 1, closed="left")],
+        "zoom_range": [Interval(Real, 0, 1, closed="left")],
+        "horizontal_flip": ["boolean"],
+        "vertical_flip": ["boolean"],
+        "brightness_range": [Interval(Real, 0, 1, closed="both")],
+        "contrast_range": [Interval(Real, 0, 1, closed="both")],
+        "cutout": [Interval(Real, 0, 1, closed="left")],
+        "mixup": [Interval(Real, 0, None, closed="left")],
+        "fill_mode": [StrOptions({"reflect", "wrap", "nearest", "constant"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        rotation_range: float = 0,
+        width_shift_range: float = 0,
+        height_shift_range: float = 0,
+        zoom_range: float = 0,
+        horizontal_flip: bool = False,
+        vertical_flip: bool = False,
+        brightness_range: float = 0,
+        contrast_range: float = 0,
+        cutout: float = 0,
+        mixup: float = 0,
+        fill_mode: str = "reflect",
+    ) -> None:
+        self.rotation_range = rotation_range
+        self.width_shift_range = width_shift_range
+        self.height_shift_range = height_shift_range
+        self.zoom_range = zoom_range
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
+        self.brightness_range = brightness_range
+        self.contrast_range = contrast_range
+        self.cutout = cutout
+        self.mixup = mixup
+        self.fill_mode = fill_mode
+
+    def transform(self, X: Any, *, random_state: int | None = None) -> Array:
+        """Augment images for a look at them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
+            The images, or paths of image files of one size.
+        random_state : int, default=None
+            Seed of the changes.
+
+        Returns
+        -------
+        ndarray of the shape of X
+            Changed images, of the dtype of X where that is uint8 or floating and else float32.
+
+        Raises
+        ------
+        ValueError
+            If X are not images or a parameter is out of its range.
+        """
+        if is_paths(X):
+            X = ImageFiles(X)[:]
+        images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+        if images.ndim not in (3, 4):
+            raise ValueError(
+                "X must be images of shape (n_samples, height, width[, channels]), got an array "
+                f"of shape {images.shape}."
+            )
+        batches = SampleGenerator(
+            images[..., None] if images.ndim == 3 else images,
+            np.eye(2, dtype=np.float32)[np.zeros(len(images), int)],  # only mixup looks at them
+            batch_size=len(images),
+            augmentation=self,
+            shuffle=False,
+            random_state=random_state,
+        )
+        changed = batches[0][0]
+        dtype = images.dtype if images.dtype.kind == "f" else changed.dtype
+        if images.dtype == np.uint8:
+            changed, dtype = np.rint(changed), images.dtype
+        return changed.astype(dtype).reshape(images.shape)
+
+    def _layers(self, value_range: tuple[float, float]) -> list[keras.layers.Layer]:
+        """Make the Keras layers that do something."""
+        layers = keras.layers
+        # The seeds are given at every call; without one a layer would take it from Python's
+        # global generator.
+        options = {"seed": 0, "data_format": "channels_last", "dtype": "float32"}
+        fill = {"fill_mode": self.fill_mode, "fill_value": 0.0, **options}
+        bounded = {"value_range": value_range, **options}
+        made = []
+        if self.width_shift_range or self.height_shift_range:
+            made.append(
+                layers.RandomTranslation(
+                    float(self.height_shift_range),
+                    float(self.width_shift_range),
+                    interpolation="nearest",
+                    **fill,
+                )
+            )
+        if self.rotation_range:
+            made.append(layers.RandomRotation(self.rotation_range / 360, **fill))
+        if self.zoom_range:
+            made.append(layers.RandomZoom(float(self.zoom_range), float(self.zoom_range), **fill))
+        if self.horizontal_flip:
+            made.append(layers.RandomFlip("horizontal", **options))
+        if self.vertical_flip:
+            made.append(layers.RandomFlip("vertical", **options))
+        if self.brightness_range:
+            made.append(layers.RandomBrightness(float(self.brightness_range), **bounded))
+        if self.contrast_range:
+            # Given one number, Keras only ever raises the contrast.
+            factor = (float(self.contrast_range),) * 2
+            made.append(layers.RandomContrast(factor, **bounded))
+        if self.cutout:
+            area = float(self.cutout) ** 2
+            made.append(
+                layers.RandomErasing(
+                    (1.0, 1.0), scale=(area, area), fill_value=sum(value_range) / 2, **bounded
+                )
+            )
+        if self.mixup:
+            made.append(layers.MixUp(float(self.mixup), **options))
+        return made
+
+
+class SampleGenerator(keras.utils.PyDataset):
+    """Batches of rows, in a new order and with new augmentation at every epoch.
+
+    ``fit`` of the estimators trains on them, and a bare Keras model can:
+    ``model.fit(batches, epochs=10, shuffle=False)``. Only the rows of a batch are read and
+    converted, so X can be larger than the memory.
+
+    A batch depends on nothing but `random_state`, the number of the epoch and its own number,
+    so it is the same however many threads prepare batches and wherever training resumes. The
+    augmentation depends on the data as well: two folds of a cross-validation see different
+    changes under one `random_state`.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...) or array-like of paths of shape (n_samples,)
+        The inputs, of any real dtype; a `numpy.memmap` stays on disk. Augmentation needs
+        images, of shape (n_samples, height, width, channels).
+    y : array-like of shape (n_samples, ...)
+        The targets. Under mixup integer labels become one-hot rows, for a loss such as
+        ``categorical_crossentropy``.
+    sample_weight : array-like of shape (n_samples,), default=None
         One weight for each row.
     batch_size : int
         Rows in a batch; the last batch holds the rest.
-    indices : ndarray of int, default=None
-        The rows to use. None uses all of them.
+    augmentation : ImageAugmenter, default=None
+        How to change the images.
     shuffle : bool, default=True
-        Whether to draw a new order before every epoch.
+        Whether to draw a new order for every epoch.
     random_state : int, default=None
-        Seed of the orders. None takes one from the operating system.
+        Seed of the orders and the augmentation. None takes one from the operating system.
+    indices : array-like of int, default=None
+        The rows to use. None uses all of them.
+    image_size : tuple of (height, width), default=None
+        Size to resize image files to. None refuses files of different sizes.
+    workers : int, default=1
+        Threads that prepare batches.
+
+    Attributes
+    ----------
+    state : dict
+        ``random_state`` and the number of epochs done, of plain integers. Setting it resumes
+        there.
+
+    Raises
+    ------
+    ValueError
+        If the lengths of the data differ or a parameter is out of its range.
+
+    See Also
+    --------
+    ImageAugmenter : The changes and their settings.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skcnn.augmentation import SampleGenerator
+    >>> from skcnn import SampleGenerator
     >>> batches = SampleGenerator(np.arange(5), np.arange(5), batch_size=2, random_state=0)
     >>> len(batches)
     3
-    >>> [len(y) for _, y in (batches[i] for i in range(3))]
+    >>> [len(y) for _, y in batches]
     [2, 2, 1]
+    >>> batches.state
+    {'random_state': 0, 'epoch': 0}
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "augmentation": [ImageAugmenter, None],
+        "shuffle": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left"), None],
+        "workers": [Interval(Integral, 1, None, closed="left")],
+    }
 
     def __init__(
         self,
-        X: Array,
-        y: Array,
-        sample_weight: Array | None = None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
         batch_size: int,
-        indices: Array | None = None,
+        augmentation: ImageAugmenter | None = None,
         shuffle: bool = True,
         random_state: int | None = None,
+        indices: Any = None,
+        image_size: Sequence[int] | None = None,
+        workers: int = 1,
     ) -> None:
-        super().__init__()
-        self.X = X
-        self.y = y
-        self.sample_weight = sample_weight
+        given = {name: value for name, value in locals().items() if name != "self"}
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            {name: given[name] for name in self._parameter_constraints},
+            caller_name=type(self).__name__,
+        )
+        super().__init__(workers=workers)
+        self.X: Any = ImageFiles(X, image_size=image_size) if is_paths(X) else _rows_of(X)
+        self.y = np.asarray(y)
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        check_consistent_length(self.X, self.y, self.sample_weight)
         self.batch_size = batch_size
         self.shuffle = shuffle
-        self.rows = np.arange(len(X)) if indices is None else indices
-        self.entropy = np.random.SeedSequence(random_state).entropy
-        self.epoch = -1
-        self.order = self.rows
+        self.rows = np.arange(len(self.X)) if indices is None else np.asarray(indices)
+        self.epoch = 0
+        self._within_epoch = False
+        self._entropy = _entropy(random_state)
+        self._order: tuple[int, Array] = (-1, self.rows)
+        self._augment: Callable[..., Any] | None = None
+        if augmentation is not None:
+            augmentation._validate_params()
+            if augmentation._layers((0.0, 1.0)):
+                self._prepare_augmentation(augmentation)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Array, ...]:
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        batch = as_batch(self.X[rows]), self.y[rows]
-        return batch if self.sample_weight is None else (*batch, self.sample_weight[rows])
+        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        images, targets = as_batch(self.X[rows]), self.y[rows]
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        if self._augment is not None:
+            images, targets, weight = self._changed(images, targets, weight, index)
+        return (images, targets) if weight is None else (images, targets, weight)
+
+    @property
+    def state(self) -> dict[str, int]:
+        """What is needed to resume: the seed and the number of epochs done."""
+        return {"random_state": self._entropy, "epoch": self.epoch}
+
+    @state.setter
+    def state(self, state: dict[str, int]) -> None:
+        self._entropy, self.epoch = state["random_state"], state["epoch"]
+        self._order = (-1, self.rows)
 
     def on_epoch_begin(self) -> None:
-        """Draw the order of the next epoch.
+        """Note that Keras has begun an epoch."""
+        self._within_epoch = True
 
-        It happens here because Keras has already begun to read ahead when it calls
-        ``on_epoch_end``.
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch, if one had begun.
+
+        Keras also calls this before the first epoch. It is here and not at the beginning that
+        the epoch moves on, because with several workers Keras reads ahead before it says that
+        an epoch begins; what it reads ahead before it says that one ends is thrown away.
         """
-        self.epoch += 1
-        if self.shuffle:
-            seed = np.random.SeedSequence(self.entropy, spawn_key=(self.epoch,))
-            self.order = np.random.default_rng(seed).permutation(self.rows)
+        self.epoch += self._within_epoch
+        self._within_epoch = False
+
+    def _rows_in_order(self) -> Array:
+        if not self.shuffle:
+            return self.rows
+        epoch, order = self._order
+        if epoch != self.epoch:
+            epoch = self.epoch
+            seed = np.random.SeedSequence(self._entropy, spawn_key=(0, epoch))
+            order = np.random.default_rng(seed).permutation(self.rows)
+            self._order = (epoch, order)
+        return order
+
+    def _prepare_augmentation(self, augmentation: ImageAugmenter) -> None:
+        shape = self.X.shape[1:]
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(
+                "augmentation needs images: X must have shape (n_samples, height, width, "
+                f"channels), got {self.X.shape}."
+            )
+        if augmentation.mixup and self.y.ndim == 1:
+            if self.y.dtype.kind not in "iu" or self.y.min() < 0:
+                raise ValueError(
+                    "mixup mixes labels: y must be one-hot rows or integers from 0, got "
+                    f"{self.y.dtype} values."
+                )
+            self.y = np.eye(self.y.max() + 1, dtype=np.float32)[self.y]
+        settings = augmentation.get_params(deep=False)
+        values = _value_range(self.X, self.rows)
+        self._augment, self._n_states = _compile_augmentation(
+            tuple(sorted(settings.items())), shape, values, bool(augmentation.mixup)
+        )
+        self._mixes = bool(augmentation.mixup)
+        self._fingerprint = _fingerprint(self.X, self.y, self.rows)
+
+    def _changed(
+        self, images: Array, targets: Array, weight: Array | None, index: int
+    ) -> tuple[Array, Array, Array | None]:
+        assert self._augment is not None
+        seed = np.random.SeedSequence(
+            [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
+        )
+        states = seed.generate_state(2 * self._n_states).view(np.int32).reshape(-1, 2)
+        arguments = [tf.constant(images.astype(np.float32, copy=False)), tf.constant(states)]
+        if not self._mixes:
+            return self._augment(*arguments).numpy(), targets, weight
+        # Mixing weighted labels and dividing by their sum gives each of two mixed samples the
+        # influence that its weight and its share ask for.
+        weighted = targets if weight is None else targets * weight[:, None]
+        arguments.append(tf.constant(weighted.astype(np.float32)))
+        images, mixed = (tensor.numpy() for tensor in self._augment(*arguments))
+        if weight is None:
+            return images, mixed, None
+        total = mixed.sum(axis=1)
+        share = np.divide(mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0)
+        return images, share, total.astype(weight.dtype)
+
+
+def _entropy(random_state: int | None) -> int:
+    entropy = np.random.SeedSequence(random_state).entropy
+    assert isinstance(entropy, int)
+    return entropy
+
+
+def _rows_of(X: Any) -> Array:
+    """Return X itself where it can be read by rows, else an array of it."""
+    return X if hasattr(X, "shape") and hasattr(X, "dtype") else np.asarray(X)
+
+
+@functools.lru_cache(maxsize=32)
+def _compile_augmentation(
+    settings: tuple[tuple[str, Any], ...],
+    shape: tuple[int, int, int],
+    value_range: tuple[float, float],
+    with_labels: bool,
+) -> tuple[Callable[..., Any], int]:
+    """Trace the layers once for all fits with these settings, with their seeds as an input."""
+    layers = ImageAugmenter(**dict(settings))._layers(value_range)
+    seeds = [layer.generator.state for layer in layers]
+
+    def augment(images: Any, states: Any, labels: Any = None) -> Any:
+        data = images if labels is None else {"images": images, "labels": labels}
+        given = [tf.cast(state, seeds[0].dtype) for state in tf.unstack(states)]
+        with keras.StatelessScope(list(zip(seeds, given, strict=True))):
+            for layer in layers:
+                data = layer(data, training=True)
+        return data if labels is None else (data["images"], data["labels"])
+
+    signature = [
+        tf.TensorSpec((None, *shape), tf.float32),
+        tf.TensorSpec((len(layers), 2), tf.int32),
+    ]
+    if with_labels:
+        signature.append(tf.TensorSpec((None, None), tf.float32))
+    function = tf.function(augment, autograph=False)
+    return function.get_concrete_function(*signature), len(layers)
+
+
+def _value_range(X: Any, rows: Array) -> tuple[float, float]:
+    if X.dtype == np.uint8:
+        return 0.0, 255.0
+    ends = [
+        (chunk.min(), chunk.max())
+        for chunk in (X[part] for part in row_chunks(X, rows, X.dtype.itemsize))
+    ]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+def _fingerprint(X: Any, y: Array, rows: Array) -> int:
+    """Name the training data by their targets and some of their pixels.
+
+    The same for the same pixels in whatever dtype and container.
+    """
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
+    digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)
+    digest.update(y[rows].tobytes())
+    return int.from_bytes(digest.digest(), "little")

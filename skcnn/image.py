@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -15,15 +16,17 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, parse, set_standardization
+from ._image_files import ImageFiles, is_paths
 from ._keras import Array, KerasEstimator
+from .augmentation import ImageAugmenter, row_chunks
 
 VGG_LITE = (
     "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "
     "[CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
 )
 
-# Bytes that the channel statistics read at once.
-CHUNK_BYTES = 2**25
+
+SIDES = ("height", "width", "channels")
 
 
 class ImageClassifier(
@@ -47,6 +50,11 @@ class ImageClassifier(
     standardize : bool, default=True
         Subtract the mean and divide by the standard deviation of each channel of the training
         images, inside the network.
+    augmentation : ImageAugmenter, default=None
+        How to change the training images, newly in every epoch. Its settings are searched as
+        ``augmentation__horizontal_flip``. Validation and prediction never see it.
+    image_size : tuple of (height, width), default=None
+        Size to resize image files to. None refuses files of different sizes.
     epochs : int, default=20
         Passes over the training data.
     batch_size : int, default=128
@@ -133,6 +141,8 @@ class ImageClassifier(
         "batch_norm": ["boolean"],
         "input_shape": [tuple, list, None],
         "standardize": ["boolean"],
+        "augmentation": [ImageAugmenter, None],
+        "image_size": [tuple, list, None],
     }
 
     def __init__(
@@ -142,6 +152,8 @@ class ImageClassifier(
         batch_norm: bool = True,
         input_shape: tuple[int, ...] | None = None,
         standardize: bool = True,
+        augmentation: ImageAugmenter | None = None,
+        image_size: tuple[int, int] | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -149,6 +161,8 @@ class ImageClassifier(
         self.batch_norm = batch_norm
         self.input_shape = input_shape
         self.standardize = standardize
+        self.augmentation = augmentation
+        self.image_size = image_size
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -238,6 +252,8 @@ class ImageClassifier(
 
     def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Array, Any]:
         """Validate images and view them as (n_samples, height, width, channels)."""
+        if is_paths(X):
+            return self._check_files(X, y, reset=reset)
         if issparse(X):
             raise ValueError(
                 f"{type(self).__name__} takes dense images only, but X is a sparse "
@@ -265,6 +281,11 @@ class ImageClassifier(
             checked = check_X_y(X, y, allow_nd=True, estimator=self)
         X, y = (checked, y) if isinstance(y, str) else checked
         shape = self._image_shape(X)
+        if self.image_size is not None and shape[:2] != tuple(self.image_size):
+            raise ValueError(
+                f"image_size={self.image_size} resizes image files only, but X is an array of "
+                f"images of shape {shape}."
+            )
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
             limit = np.finfo(np.float32).max
             if X.max() > limit or X.min() < -limit:
@@ -279,19 +300,31 @@ class ImageClassifier(
             )
         return X.reshape(len(X), *(shape if reset else self.input_shape_)), y
 
+    def _check_files(self, paths: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        """Validate paths of image files; their pixels are read batch by batch."""
+        size = None if self.image_size is None else _sides(self.image_size, "image_size", 2)
+        rows = np.zeros((len(paths), 1))
+        if not reset:
+            if not isinstance(y, str):
+                _, y = check_X_y(rows, y, estimator=self)
+            return ImageFiles(paths, shape=self.input_shape_, image_size=size), y
+        _, y = validate_data(self, rows, y)  # forgets the names of columns, too
+        given = self._given_shape()
+        files = ImageFiles(paths, shape=given, image_size=size)
+        if given is not None and size is not None and given[:2] != size:
+            raise ValueError(f"input_shape={given} is not of image_size={size}; set one of them.")
+        self.input_shape_ = files.shape[1:]
+        self.n_features_in_ = math.prod(self.input_shape_)
+        return files, y
+
+    def _given_shape(self) -> tuple[int, int, int] | None:
+        if self.input_shape is None:
+            return None
+        given = _sides(self.input_shape, "input_shape", 2, 3)
+        return given if len(given) == 3 else (*given, 1)  # type: ignore[return-value]
+
     def _image_shape(self, X: Array) -> tuple[int, int, int]:
-        given = None
-        if self.input_shape is not None:
-            given = tuple(self.input_shape)
-            if len(given) == 2:
-                given = (*given, 1)
-            if len(given) != 3 or not all(
-                isinstance(n, int | np.integer) and n > 0 for n in given
-            ):
-                raise ValueError(
-                    "input_shape must be (height, width) or (height, width, channels), all "
-                    f"positive integers; got {self.input_shape!r}."
-                )
+        given = self._given_shape()
         if X.ndim > 2:
             shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
             if 0 in shape:
@@ -308,7 +341,7 @@ class ImageClassifier(
                 f"input_shape={given} needs {math.prod(given)} features, but X has {n_features} "
                 "features."
             )
-        return given  # type: ignore[return-value]
+        return given
 
     def _build_network(
         self, X: Array, y: Array, weight: Array | None, rows: Array, seed: int
@@ -348,15 +381,24 @@ class ImageClassifier(
         return y.argmax(axis=1)  # type: ignore[no-any-return]
 
 
+def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
+    sides = tuple(value)
+    if len(sides) not in lengths or not all(
+        isinstance(n, int | np.integer) and n > 0 for n in sides
+    ):
+        forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
+        raise ValueError(f"{name} must be {forms}, all positive integers; got {value!r}.")
+    return sides
+
+
 def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
     """Compute the mean and variance of each channel, reading a few rows at a time.
 
     Constant channels get a variance of one, so that standardizing keeps them finite.
     """
-    n_rows = max(1, CHUNK_BYTES // (8 * math.prod(X.shape[1:])))
     count, mean, scatter = 0, np.zeros(X.shape[-1]), np.zeros(X.shape[-1])
-    for start in range(0, len(rows), n_rows):
-        pixels = X[rows[start : start + n_rows]].reshape(-1, X.shape[-1]).astype(np.float64)
+    for part in row_chunks(X, rows, itemsize=8):
+        pixels = X[part].reshape(-1, X.shape[-1]).astype(np.float64)
         shift = pixels.mean(axis=0) - mean
         total = count + len(pixels)
         # Chan et al.'s update, which stays exact where a sum of squares would cancel.

@@ -2,8 +2,6 @@ import copy
 import os
 import pickle
 import random
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -20,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skcnn import FeedForward, ImageClassifier, MiniCNN, VGGLite
+from skcnn import FeedForward, ImageAugmenter, ImageClassifier, MiniCNN, VGGLite
 from skcnn.image import channel_statistics
 
 TINY = "CONV-4 -> RELU -> POOL -> FCS"
@@ -34,12 +32,6 @@ def digits():
 
 def tiny(**parameters):
     return ImageClassifier(TINY, **{"epochs": 2, "random_state": 0, **parameters})
-
-
-def fresh_process(code):
-    """Run code in a new interpreter and return what it prints."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return run.stdout, run.stderr
 
 
 # What goes in
@@ -162,6 +154,8 @@ def test_bad_data_is_refused(monkeypatch, X, y, message):
         ({"validation_data": (GOOD_X, GOOD_Y + 7)}, "validation_data: y has labels"),
         ({"input_shape": (4,)}, "input_shape must be"),
         ({"input_shape": (4, 5)}, "is not the shape of X's images"),
+        ({"augmentation": {"mixup": 0.1}}, "'augmentation' parameter"),
+        ({"augmentation": ImageAugmenter(cutout=2)}, "'cutout' parameter of ImageAugmenter"),
         ({"class_weight": {9: 1.0}}, "class_weight has keys that are not classes"),
         ({"class_weight": {0: 0, 1: 0}}, "fewer than two classes"),
         ({"callbacks": [3]}, "callbacks"),
@@ -326,6 +320,7 @@ def test_a_diverging_run_warns(digits):
         {"label_smoothing": 0.2},
         {"class_weight": {0: 5.0}},
         {"early_stopping": True},
+        {"augmentation": ImageAugmenter(horizontal_flip=True)},
         {"random_state": 1},
     ],
 )
@@ -391,7 +386,7 @@ def test_summary_prints_the_layers(digits, capsys):
 
 
 def test_channel_statistics_match_numpy(monkeypatch):
-    monkeypatch.setattr("skcnn.image.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("skcnn.augmentation.CHUNK_BYTES", 1000)
     X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 3, 3))
     rows = np.arange(5, 37)
     mean, variance = channel_statistics(X, rows)
@@ -405,17 +400,18 @@ def test_channel_statistics_match_numpy(monkeypatch):
 PREDICTIONS = """
 import numpy as np
 from sklearn.datasets import load_digits
-from skcnn import VGGLite
+from skcnn import ImageAugmenter, VGGLite
 X, y = load_digits(return_X_y=True)
-net = VGGLite(epochs=2, random_state=3).fit(X[:300], y[:300])
+augmentation = ImageAugmenter(rotation_range=10, mixup=0.2)
+net = VGGLite(epochs=2, augmentation=augmentation, random_state=3).fit(X[:300], y[:300])
 print(net.predict_proba(X).tobytes().hex())
 """
 
 
-def test_two_processes_predict_the_same_bits():
-    first, noise = fresh_process(PREDICTIONS)
-    assert first == fresh_process(PREDICTIONS)[0]
-    assert noise == ""  # nor does TensorFlow greet
+def test_two_processes_predict_the_same_bits(run_python):
+    first, second = run_python(PREDICTIONS), run_python(PREDICTIONS)
+    assert first.stdout == second.stdout != ""
+    assert first.stderr == ""  # nor does TensorFlow greet
 
 
 def test_folds_score_the_same_in_one_process_and_in_two(digits):
@@ -467,6 +463,7 @@ def test_nothing_global_changes(digits):
             random_state=random_state,
             early_stopping=True,
             validation_fraction=0.3,
+            augmentation=ImageAugmenter(rotation_range=10, cutout=0.2, mixup=0.2),
         )
         net.fit(X, y).predict(X)
         net.transform(X)

@@ -1,23 +1,11 @@
 """TensorFlow's greeting, which only a new process shows."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 
 
-def run(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, **environment},
-    )
-
-
-def test_import_and_first_fit_are_silent_and_keep_the_environment():
+def test_import_and_first_fit_are_silent_and_keep_the_environment(run_python):
     code = """
 import logging, os
 before = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
@@ -26,12 +14,12 @@ skcnn.FeedForward(epochs=1).fit([[0.0, 1], [1, 0]] * 5, [0, 1] * 5).predict([[0,
 after = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
 print(before == after == (None, 30, []))
 """
-    result = run(code)
+    result = run_python(code)
     assert result.stdout == "True\n"
     assert result.stderr == ""
 
 
-def test_other_lines_pass():
+def test_other_lines_pass(run_python):
     code = """
 import os
 from skcnn._quiet import quiet_tensorflow_start
@@ -40,19 +28,19 @@ with quiet_tensorflow_start():
 """
     # the package's own import has tensorflow loaded already, so hide that
     hide = "import sys, skcnn; del sys.modules['tensorflow']\n"
-    assert run(hide + code).stderr == "mine\n"
+    assert run_python(hide + code).stderr == "mine\n"
 
 
-def test_a_level_of_the_user_stands():
-    result = run(
+def test_a_level_of_the_user_stands(run_python):
+    result = run_python(
         "import os, skcnn; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="0"
     )
     assert result.stdout == "0\n"
 
 
-def test_another_keras_backend_is_refused():
+def test_another_keras_backend_is_refused(run_python):
     # No other backend is installed, so Keras is made to name one.
     code = "import keras; keras.backend.backend = lambda: 'jax'; import skcnn"
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        run(code)
+        run_python(code)
     assert "skcnn needs Keras on TensorFlow, but Keras runs on 'jax'" in caught.value.stderr

@@ -16,12 +16,15 @@ EPOCHS = 5
 ESTIMATORS = [
     value
     for value in vars(skcnn).values()
-    if inspect.isclass(value) and issubclass(value, BaseEstimator)
+    # an ImageAugmenter has no fit: it is a parameter of estimators
+    if inspect.isclass(value) and issubclass(value, BaseEstimator) and hasattr(value, "fit")
 ]
 
 
 def test_every_public_estimator_is_checked():
-    assert {cls.__name__ for cls in ESTIMATORS} == set(skcnn.__all__)
+    public = [getattr(skcnn, name) for name in skcnn.__all__]
+    assert set(ESTIMATORS) == {value for value in public if hasattr(value, "fit")}
+    assert len(ESTIMATORS) >= 5
 
 
 @parametrize_with_checks([cls(epochs=EPOCHS) for cls in ESTIMATORS])

@@ -1,0 +1,306 @@
+"""Image data: scikit-learn's digits, folders of image files and CIFAR-10."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import keras
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import StrOptions, validate_params
+
+from ._image_files import Array, ImageFiles, read_images
+
+CIFAR10_NAMES = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
+CIFAR10_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
+CIFAR10_FOLDER = "cifar-10-batches-py"
+CIFAR10_BATCHES = {
+    "train": [f"data_batch_{number}" for number in range(1, 6)],
+    "test": ["test_batch"],
+}
+
+
+@validate_params({"return_X_y": ["boolean"]}, prefer_skip_nested_validation=True)
+def load_digit_images(*, return_X_y: bool = False) -> Any:
+    """Load scikit-learn's handwritten digits as images.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``data``, ndarray of shape (1797, 8, 8) with values from 0.0 to 16.0; ``target``, ndarray
+        of shape (1797,) of the digits; ``target_names``, list of str.
+
+    See Also
+    --------
+    sklearn.datasets.load_digits : The same as rows of 64 features.
+
+    Examples
+    --------
+    >>> from skcnn import load_digit_images
+    >>> load_digit_images().data.shape
+    (1797, 8, 8)
+    """
+    digits = load_digits()
+    names = [str(name) for name in digits.target_names]
+    return _as_bunch(digits.images, digits.target, names, return_X_y)
+
+
+@validate_params(
+    {
+        "path": [str, os.PathLike],
+        "as_array": ["boolean"],
+        "image_size": [tuple, list, None],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    as_array: bool = False,
+    image_size: Sequence[int] | None = None,
+    return_X_y: bool = False,
+) -> Any:
+    """Load a folder with one sub-folder of image files per class.
+
+    Every file in a class folder must be an image, but for hidden ones, whose names begin with a
+    dot. Files beside the class folders are not read.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder; its sub-folders are the classes.
+    as_array : bool, default=False
+        Decode the images. False returns their paths, which the estimators read batch by batch.
+    image_size : tuple of (height, width), default=None
+        Size to resize decoded images to. None refuses images of different sizes.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``data``, ndarray of shape (n_samples,) of str, or of shape (n_samples, height, width,
+        channels) of uint8; ``target``, ndarray of shape (n_samples,) of int; ``target_names``,
+        list of the names of the class folders. Samples are in the order of class and name.
+
+    Raises
+    ------
+    ValueError
+        If there is no class folder, if one is empty, or if a file in one is not a still image;
+        the message names the place. Only the heads of files are read with ``as_array=False``:
+        a damaged image is refused when it is decoded.
+
+    Notes
+    -----
+    Palettes and CMYK become RGB, of 16-bit values the high byte is kept, transparency is
+    dropped, a camera's orientation tag is obeyed; images are grey where all files are. Files
+    of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skcnn import load_image_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("cat", "dog"):
+    ...         (Path(folder) / name).mkdir()
+    ...         Image.new("RGB", (4, 4)).save(Path(folder) / name / "0.png")
+    ...     images = load_image_folder(folder, as_array=True)
+    >>> images.data.shape, images.target, images.target_names
+    ((2, 4, 4, 3), array([0, 1]), ['cat', 'dog'])
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise ValueError(f"path={str(path)!r} is not a folder.")
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and _is_shown(entry))
+    if not folders:
+        raise ValueError(f"path={str(path)!r} has no sub-folder; one for each class is expected.")
+    files = [sorted(entry for entry in folder.iterdir() if _is_shown(entry)) for folder in folders]
+    for folder, found in zip(folders, files, strict=True):
+        if not found:
+            raise ValueError(f"the class folder {str(folder)!r} is empty.")
+        nested = [str(entry) for entry in found if entry.is_dir()]
+        if nested:
+            raise ValueError(f"the class folder has a folder inside: {nested[0]!r}.")
+    paths = np.array([str(file) for found in files for file in found])
+    target = np.repeat(np.arange(len(folders)), [len(found) for found in files])
+    data = paths
+    if as_array:
+        data = read_images(paths, image_size=image_size)
+    else:
+        # Sizes may differ here: whoever reads the paths says what to do about it.
+        ImageFiles(paths, image_size=image_size or (1, 1))
+    return _as_bunch(data, target, [folder.name for folder in folders], return_X_y)
+
+
+@validate_params(
+    {
+        "data_home": [str, os.PathLike, None],
+        "subset": [StrOptions({"train", "test", "all"})],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def fetch_cifar10(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    subset: str = "train",
+    return_X_y: bool = False,
+) -> Any:
+    """Load CIFAR-10 [1]_, 60,000 colour images of ten classes.
+
+    Parameters
+    ----------
+    data_home : str or path, default=None
+        A folder that has the archive ``cifar-10-python.tar.gz``, its unpacked folder
+        ``cifar-10-batches-py``, or image files as ``train/airplane/0000.png``. None takes what
+        `keras.datasets` has stored, or has it download the archive.
+    subset : {"train", "test", "all"}, default="train"
+        The 50,000 training images, the 10,000 test images, or both in this order.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``data``, ndarray of shape (n_samples, 32, 32, 3) of uint8; ``target``, ndarray of shape
+        (n_samples,) of int; ``target_names``, list of the ten names.
+
+    Raises
+    ------
+    OSError
+        If `data_home` is None and the archive can be neither found nor downloaded.
+    ValueError
+        If `data_home` has none of the three, or damaged ones.
+
+    References
+    ----------
+    .. [1] A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+
+    Examples
+    --------
+    >>> from skcnn import fetch_cifar10
+    >>> X, y = fetch_cifar10(return_X_y=True)  # doctest: +SKIP
+    >>> X.shape  # doctest: +SKIP
+    (50000, 32, 32, 3)
+    """
+    parts = ["train", "test"] if subset == "all" else [subset]
+    if data_home is None:
+        data, target = _cifar10_from_keras(parts)
+    else:
+        data, target = _cifar10_from_folder(Path(data_home), parts)
+    return _as_bunch(data, target, list(CIFAR10_NAMES), return_X_y)
+
+
+def _as_bunch(data: Array, target: Array, names: list[str], return_X_y: bool) -> Any:
+    if return_X_y:
+        return data, target
+    return Bunch(data=data, target=target, target_names=names)
+
+
+def _is_shown(entry: Path) -> bool:
+    return not entry.name.startswith(".")
+
+
+def _cifar10_from_keras(parts: list[str]) -> tuple[Array, Array]:
+    try:
+        loaded = dict(zip(("train", "test"), keras.datasets.cifar10.load_data(), strict=True))
+    except Exception as error:  # Keras raises a plain Exception where the download fails
+        raise OSError(
+            f"CIFAR-10 could not be downloaded ({error}). Without a network, put "
+            f"{CIFAR10_ARCHIVE} from {CIFAR10_PAGE} into a folder and pass data_home=that folder."
+        ) from error
+    images = np.concatenate([loaded[part][0] for part in parts])
+    if keras.config.image_data_format() == "channels_first":
+        images = images.transpose(0, 2, 3, 1)
+    return images, np.concatenate([loaded[part][1].ravel() for part in parts]).astype(int)
+
+
+def _cifar10_from_folder(home: Path, parts: list[str]) -> tuple[Array, Array]:
+    batches = [name for part in parts for name in CIFAR10_BATCHES[part]]
+    archive = home / CIFAR10_ARCHIVE
+    if (home / CIFAR10_FOLDER).is_dir():
+        return _read_batches(batches, lambda name: open(home / CIFAR10_FOLDER / name, "rb"))
+    if archive.is_file():
+        try:
+            with tarfile.open(archive) as members:
+                return _read_batches(batches, lambda name: _member(members, name))
+        except (tarfile.TarError, EOFError) as error:
+            raise ValueError(f"data_home: {str(archive)!r} is damaged: {error}") from error
+    if all((home / part).is_dir() for part in parts):
+        folders = [load_image_folder(home / part, as_array=True) for part in parts]
+        for folder in folders:
+            if folder.target_names != CIFAR10_NAMES:
+                raise ValueError(
+                    f"data_home={str(home)!r} has the classes {folder.target_names}, but those "
+                    f"of CIFAR-10 are {CIFAR10_NAMES}."
+                )
+        return (
+            np.concatenate([folder.data for folder in folders]),
+            np.concatenate([folder.target for folder in folders]),
+        )
+    raise ValueError(
+        f"data_home={str(home)!r} has neither {CIFAR10_ARCHIVE} (from {CIFAR10_PAGE}), nor its "
+        f"folder {CIFAR10_FOLDER}, nor folders of images named {' and '.join(parts)}."
+    )
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = None
+    with contextlib.suppress(KeyError):
+        found = archive.extractfile(f"{CIFAR10_FOLDER}/{name}")
+    if found is None:
+        raise FileNotFoundError(name)
+    return found
+
+
+def _read_batches(names: list[str], opened: Callable[[str], IO[bytes]]) -> tuple[Array, Array]:
+    images, labels = [], []
+    for name in names:
+        try:
+            with opened(name) as file:
+                batch = _ArraysOnly(file, encoding="bytes").load()
+            images.append(np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32))
+            labels.append(np.asarray(batch[b"labels"], int))
+        except Exception as error:
+            raise ValueError(
+                f"data_home: the CIFAR-10 file {name!r} is missing or damaged: {error!r}"
+            ) from error
+    return np.concatenate(images).transpose(0, 2, 3, 1), np.concatenate(labels)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickle NumPy arrays and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
+            return super().find_class("numpy._core.multiarray", name)
+        raise pickle.UnpicklingError(f"a CIFAR-10 batch holds no {module}.{name}")

@@ -1,0 +1,24 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run_python():
+    """Run code in a new interpreter; give the finished process, which must have succeeded."""
+
+    def run(code, *arguments, **environment):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        if done.returncode:
+            print(done.stderr)  # pytest shows it
+        done.check_returncode()
+        return done
+
+    return run

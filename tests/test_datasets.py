@@ -1,0 +1,240 @@
+import io
+import pickle
+import struct
+import tarfile
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skcnn import fetch_cifar10, load_digit_images, load_image_folder
+from skcnn.datasets import CIFAR10_NAMES
+
+RNG = np.random.default_rng(0)
+
+
+def test_digits_are_scikit_learns_as_images():
+    digits = load_digit_images()
+    assert digits.data.shape == (1797, 8, 8)
+    assert digits.target_names == list("0123456789")
+    X, y = load_digit_images(return_X_y=True)
+    np.testing.assert_array_equal(X, digits.data)
+    np.testing.assert_array_equal(y, digits.target)
+
+
+# Folders
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, number in (("dog", 2), ("cat", 3)):
+        (tmp_path / name).mkdir()
+        for index in range(number):
+            image = Image.fromarray(RNG.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+            image.save(tmp_path / name / f"{index}.png")
+    (tmp_path / "README.txt").write_text("beside the classes")
+    (tmp_path / "cat" / ".hidden").write_text("not an image")
+    return tmp_path
+
+
+def test_folder_gives_paths_and_classes_in_order(folder):
+    found = load_image_folder(folder)
+    assert found.target_names == ["cat", "dog"]
+    assert found.target.tolist() == [0, 0, 0, 1, 1]
+    expected = [f"cat/{i}.png" for i in range(3)] + [f"dog/{i}.png" for i in range(2)]
+    assert found.data.tolist() == [str(folder / name) for name in expected]
+    pixels = load_image_folder(str(folder), as_array=True)
+    assert (pixels.data.shape, pixels.data.dtype) == ((5, 4, 5, 3), np.uint8)
+    np.testing.assert_array_equal(pixels.data[4], np.asarray(Image.open(found.data[4])))
+    X, y = load_image_folder(folder, as_array=True, image_size=(2, 2), return_X_y=True)
+    assert (X.shape, len(y)) == ((5, 2, 2, 3), 5)
+
+
+def test_sizes_may_differ_until_images_are_decoded(folder):
+    Image.new("RGB", (9, 9)).save(folder / "dog" / "big.png")
+    assert len(load_image_folder(folder).data) == 6
+    with pytest.raises(ValueError, match=r"big.png' has 9x9. Set image_size"):
+        load_image_folder(folder, as_array=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "cat" / "notes.txt").write_text("a"), "notes.txt.*not an image"),
+        (lambda root: (root / "cat" / "0.png").write_bytes(b""), "0.png.*it is empty"),
+        (lambda root: (root / "emu").mkdir(), "class folder .*emu' is empty"),
+        (lambda root: (root / "cat" / "more").mkdir(), "has a folder inside: .*more"),
+    ],
+)
+def test_what_does_not_belong_is_named(folder, spoil, message):
+    spoil(folder)
+    with pytest.raises(ValueError, match=message):
+        load_image_folder(folder)
+
+
+def test_what_is_no_image_folder_is_refused(folder):
+    with pytest.raises(ValueError, match="nowhere' is not a folder"):
+        load_image_folder(folder / "nowhere")
+    with pytest.raises(ValueError, match="cat' has no sub-folder"):
+        load_image_folder(folder / "cat")
+    with pytest.raises(ValueError, match="'path' parameter"):
+        load_image_folder(3)
+
+
+# CIFAR-10, in the format of its archive
+
+
+def batches():
+    """Five training batches and a test batch of seven images, as the archive pickles them."""
+    made = {}
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        data = RNG.integers(0, 256, (7, 3072), dtype=np.uint8)
+        labels = RNG.integers(0, 10, 7).tolist()
+        made[name] = {b"batch_label": b"", b"labels": labels, b"data": data}
+    return made
+
+
+class Python2Pickler(pickle._Pickler):
+    """Write bytes as the str of Python 2, which pickled the archive."""
+
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
+
+    def save_bytes(self, value):
+        self.write(b"T" + struct.pack("<i", len(value)) + value)
+        self.memoize(value)
+
+    dispatch[bytes] = save_bytes
+
+
+def pickled(batch):
+    buffer = io.BytesIO()
+    Python2Pickler(buffer, protocol=2).dump(batch)
+    # the name that NumPy's module had then
+    return buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
+def as_archive(home, content):
+    with tarfile.open(home / "cifar-10-python.tar.gz", "w:gz") as archive:
+        for name, batch in content.items():
+            raw = pickled(batch)
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+
+
+def as_unpacked(home, content):
+    (home / "cifar-10-batches-py").mkdir()
+    for name, batch in content.items():
+        (home / "cifar-10-batches-py" / name).write_bytes(pickled(batch))
+
+
+@pytest.mark.parametrize("write", [as_archive, as_unpacked])
+def test_cifar10_from_its_archive(tmp_path, write):
+    content = batches()
+    write(tmp_path, content)
+    train = fetch_cifar10(data_home=tmp_path)
+    assert (train.data.shape, train.data.dtype) == ((35, 32, 32, 3), np.uint8)
+    assert train.target_names == CIFAR10_NAMES
+    second = content["data_batch_2"]
+    np.testing.assert_array_equal(train.target[7:14], second[b"labels"])
+    # Rows hold the red plane, then green, then blue.
+    np.testing.assert_array_equal(train.data[8, :, :, 1].ravel(), second[b"data"][1, 1024:2048])
+    X, y = fetch_cifar10(data_home=str(tmp_path), subset="test", return_X_y=True)
+    np.testing.assert_array_equal(y, content["test_batch"][b"labels"])
+    both = fetch_cifar10(data_home=tmp_path, subset="all")
+    np.testing.assert_array_equal(both.data[35:], X)
+
+
+def test_cifar10_from_image_files(tmp_path):
+    for name in CIFAR10_NAMES:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        image = Image.fromarray(RNG.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+        image.save(tmp_path / "train" / name / "0000.png")
+    X, y = fetch_cifar10(data_home=tmp_path, return_X_y=True)
+    assert X.shape == (10, 32, 32, 3)
+    assert y.tolist() == list(range(10))
+    with pytest.raises(ValueError, match="nor folders of images named train and test"):
+        fetch_cifar10(data_home=tmp_path, subset="all")
+    (tmp_path / "train" / "truck").rename(tmp_path / "train" / "lorry")
+    with pytest.raises(ValueError, match=r"has the classes .*lorry"):
+        fetch_cifar10(data_home=tmp_path)
+
+
+class RunsCode:
+    def __reduce__(self):
+        return print, ("this must not run",)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda content: content.pop("data_batch_3"), "'data_batch_3' is missing or damaged"),
+        (lambda content: content["data_batch_1"].pop(b"labels"), "'data_batch_1' .*labels"),
+        (
+            lambda content: content["data_batch_1"].update({b"labels": RunsCode()}),
+            "holds no .*print",
+        ),
+    ],
+)
+@pytest.mark.parametrize("write", [as_archive, as_unpacked])
+def test_damaged_cifar10_is_refused(tmp_path, capsys, write, spoil, message):
+    content = batches()
+    spoil(content)
+    write(tmp_path, content)
+    with pytest.raises(ValueError, match=message):
+        fetch_cifar10(data_home=tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cut_archive_is_refused(tmp_path):
+    as_archive(tmp_path, batches())
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    archive.write_bytes(archive.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="damaged"):
+        fetch_cifar10(data_home=tmp_path)
+
+
+def test_an_empty_data_home_says_what_to_put_there(tmp_path):
+    with pytest.raises(ValueError, match=r"neither cifar-10-python.tar.gz \(from https://"):
+        fetch_cifar10(data_home=tmp_path)
+
+
+OFFLINE = """
+from skcnn import fetch_cifar10
+try:
+    fetch_cifar10()
+except OSError as error:
+    print("pass data_home=" in str(error) and "cifar-10-python.tar.gz" in str(error))
+"""
+
+
+def test_without_a_network_it_says_what_to_do(tmp_path, run_python):
+    # A proxy where nobody listens: the real download fails on every machine.
+    nobody = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    printed = run_python(OFFLINE, KERAS_HOME=str(tmp_path), **nobody).stdout
+    assert printed.splitlines()[-1] == "True"
+
+
+STORED = """
+import sys, skcnn, keras.src.datasets.cifar10
+# Keras checks the sum of the real archive; all else, its reading included, is real.
+keras.src.datasets.cifar10.get_file = lambda **_: sys.argv[1]
+X, y = skcnn.fetch_cifar10(return_X_y=True)
+print(X.shape, X[10_000, 0, 0].tolist(), y[10_000])
+X, y = skcnn.fetch_cifar10(subset="test", return_X_y=True)
+print(X.shape, y.dtype)
+"""
+
+
+def test_what_keras_has_stored_is_used(tmp_path, run_python):
+    content = {
+        name: {
+            b"data": np.full((10_000, 3072), number, np.uint8),
+            b"labels": [number] * 10_000,
+        }
+        for number, name in enumerate(batches())
+    }
+    as_unpacked(tmp_path, content)
+    printed = run_python(STORED, str(tmp_path)).stdout.splitlines()
+    assert printed == ["(50000, 32, 32, 3) [1, 1, 1] 1", "(10000, 32, 32, 3) int64"]
