@@ -1,24 +1,31 @@
-"""Image classifiers for scikit-learn users, on Keras."""
+"""Image classifiers and string-to-string networks for scikit-learn users, on Keras."""
 
 from ._quiet import quiet_tensorflow_start
 
 with quiet_tensorflow_start():
     from .augmentation import ImageAugmenter, SampleGenerator
-    from .datasets import fetch_cifar10, load_digit_images, load_image_folder
+    from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
+    from .metrics import character_accuracy_score, exact_match_score
     from .plotting import AugmentationDisplay
+    from .sequence import CharacterTable, Seq2SeqRNN
 
 __all__ = [
     "AugmentationDisplay",
+    "CharacterTable",
     "FeedForward",
     "ImageAugmenter",
     "ImageClassifier",
     "MiniCNN",
     "SampleGenerator",
+    "Seq2SeqRNN",
     "StackedCNN",
     "VGGLite",
+    "character_accuracy_score",
+    "exact_match_score",
     "fetch_cifar10",
     "load_digit_images",
     "load_image_folder",
+    "make_arithmetic",
 ]
 __version__ = "0.1.0"

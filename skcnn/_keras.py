@@ -30,7 +30,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
-from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
+from .training import (
+    PEAK_LEARNING_RATES,
+    SCHEDULES,
+    EpochLog,
+    LearningRateCycle,
+    default_learning_rate,
+)
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -59,7 +65,8 @@ class KerasEstimator(BaseEstimator):
     """Base class: parameters, training loop and prediction of a Keras model.
 
     A subclass says what its data are and builds its network, through `_check_data`,
-    `_check_inputs`, `_build_network` and `_balance`. It names only its own parameters in
+    `_check_inputs` and `_build_network`, and what else it does differently through the methods
+    below those. Data are arrays, or what reads like them by rows. It names only its own parameters in
     ``__init__`` and passes the others on as ``**training``; they are spelled out in its
     signature. A parameter that the body of a subclass sets as a class attribute is fixed and
     leaves the signature.
@@ -67,6 +74,10 @@ class KerasEstimator(BaseEstimator):
 
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
+
+    # What early stopping watches, a name in the history.
+    _monitor = "val_accuracy"
+    _peak_learning_rates: ClassVar[dict[str, float]] = PEAK_LEARNING_RATES
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -191,11 +202,22 @@ class KerasEstimator(BaseEstimator):
 
     def _balance(self, y: Array) -> Array | None:
         """Compute weights of samples from `class_weight`, None where there are none."""
-        raise NotImplementedError
+        return None
+
+    def _check_weighted(self, y: Array) -> None:
+        """Check that the targets whose weight is positive can be learnt from."""
 
     def _strata(self, y: Array) -> Array | None:
         """Return what a validation split keeps in proportion, None for nothing."""
-        raise NotImplementedError
+        return None
+
+    def _metrics(self) -> list[Any]:
+        """Return what Keras records beside the loss."""
+        return ["accuracy"]
+
+    def _watchers(self, validation: SampleGenerator | None) -> list[keras.callbacks.Callback]:
+        """Make the callbacks that parameters of the subclass ask for."""
+        return []
 
     # Training
 
@@ -277,12 +299,15 @@ class KerasEstimator(BaseEstimator):
 
         if reset:
             self.model_ = self._build_network(X, y, weight, rows, _integer(build_seed))
+        if weight is not None:
+            # One axis for each of the loss, which has a value for every place of a sequence.
+            weight = weight.reshape(-1, *(1,) * (len(self.model_.output_shape) - 2))
         if reset or not keep_history:
             _exempt_from_decay(optimizer, self.model_)
             self.model_.compile(
                 optimizer=optimizer,
                 loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
-                metrics=["accuracy"],
+                metrics=self._metrics(),
             )
             # Optimizer and metrics would make their variables while the training step is traced,
             # and TensorFlow would trace it a second time.
@@ -304,6 +329,7 @@ class KerasEstimator(BaseEstimator):
             random_state=_integer(order_seed),
         )
         batches.epoch = len(self.history_.get("loss", []))  # a new order at every partial_fit
+        callbacks += self._watchers(validation)
         cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
         if cycle is not None:
             peak = float(optimizer.learning_rate)
@@ -311,7 +337,7 @@ class KerasEstimator(BaseEstimator):
         stopper = None
         if self.early_stopping:
             stopper = keras.callbacks.EarlyStopping(
-                monitor="val_accuracy",
+                monitor=self._monitor,
                 mode="max",
                 patience=self.n_iter_no_change,
                 restore_best_weights=True,
@@ -375,12 +401,7 @@ class KerasEstimator(BaseEstimator):
             weight = given if weight is None else given * weight
         if weight is None:
             return None
-        used = y[weight > 0].reshape(np.count_nonzero(weight), -1)
-        if not len(used) or (used == used[0]).all():
-            raise ValueError(
-                "sample_weight and class_weight leave fewer than two classes with a positive "
-                "weight; a classifier needs at least two."
-            )
+        self._check_weighted(y[weight > 0])
         return weight
 
     def _split(self, rows: Array, y: Array, seed: np.random.SeedSequence) -> tuple[Array, Array]:
@@ -445,7 +466,9 @@ class KerasEstimator(BaseEstimator):
         else:
             _check_routed(optimizer, routed)
             if rate is None and "optimizer__learning_rate" not in routed:
-                given["learning_rate"] = default_learning_rate(optimizer, schedule)
+                given["learning_rate"] = default_learning_rate(
+                    optimizer, schedule, self._peak_learning_rates
+                )
             routed.update({f"optimizer__{name}": value for name, value in given.items()})
         # The user's own callback objects stay untouched: folds and refits must not share them.
         wrapper = BaseWrapper(

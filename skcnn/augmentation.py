@@ -271,7 +271,7 @@ class SampleGenerator(keras.utils.PyDataset):
         The inputs, of any real dtype; a `numpy.memmap` stays on disk. Augmentation needs
         images, of shape (n_samples, height, width, channels).
     y : array-like of shape (n_samples, ...)
-        The targets. Under mixup integer labels become one-hot rows, for a loss such as
+        The targets, or what reads like an array by rows. Under mixup integer labels become one-hot rows, for a loss such as
         ``categorical_crossentropy``.
     sample_weight : array-like of shape (n_samples,), default=None
         One weight for each row.
@@ -348,7 +348,7 @@ class SampleGenerator(keras.utils.PyDataset):
         )
         super().__init__(workers=workers)
         self.X: Any = ImageFiles(X, image_size=image_size) if is_paths(X) else _rows_of(X)
-        self.y = np.asarray(y)
+        self.y: Any = _rows_of(y)
         self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         check_consistent_length(self.X, self.y, self.sample_weight)
         self.batch_size = batch_size
@@ -451,7 +451,9 @@ class SampleGenerator(keras.utils.PyDataset):
         if weight is None:
             return images, mixed, None
         total = mixed.sum(axis=1)
-        share = np.divide(mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0)
+        share = np.divide(
+            mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0
+        )
         return images, share, total.astype(weight.dtype)
 
 
@@ -461,9 +463,9 @@ def _entropy(random_state: int | None) -> int:
     return entropy
 
 
-def _rows_of(X: Any) -> Array:
-    """Return X itself where it can be read by rows, else an array of it."""
-    return X if hasattr(X, "shape") and hasattr(X, "dtype") else np.asarray(X)
+def _rows_of(X: Any) -> Any:
+    """Return what makes its rows when they are read as it is, and all else as an array."""
+    return X if hasattr(X, "shape") and not hasattr(X, "__array__") else np.asarray(X)
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""Image data: scikit-learn's digits, folders of image files and CIFAR-10."""
+"""Data: scikit-learn's digits, folders of image files, CIFAR-10, and arithmetic as text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import os
 import pickle
 import tarfile
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import IO, Any
 
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from ._image_files import Array, ImageFiles, read_images
 
@@ -216,6 +217,92 @@ def fetch_cifar10(
     else:
         data, target = _cifar10_from_folder(Path(data_home), parts)
     return _as_bunch(data, target, list(CIFAR10_NAMES), return_X_y)
+
+
+OPERATIONS = {"+": np.add, "-": np.subtract, "*": np.multiply}
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "operation": [StrOptions(set(OPERATIONS))],
+        "n_digits": [Interval(Integral, 1, 9, closed="both")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_arithmetic(
+    n_samples: int = 50_000,
+    *,
+    operation: str = "-",
+    n_digits: int = 3,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[Array, Array]:
+    """Generate distinct questions of arithmetic and their answers, as text.
+
+    For each number 1 to `n_digits` digits are chosen, and then each digit, so that short
+    numbers are frequent; "007" becomes 7.
+
+    Parameters
+    ----------
+    n_samples : int, default=50_000
+        Number of questions.
+    operation : {"-", "+", "*"}, default="-"
+        What is asked. Of 3+5 and 5+3, or 3*5 and 5*3, only one occurs.
+    n_digits : int, default=3
+        The most digits of a number, up to 9.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of the numbers. None takes one from the operating system.
+
+    Returns
+    -------
+    X : ndarray of str of shape (n_samples,)
+        Questions, such as "123-456".
+    y : ndarray of str of shape (n_samples,)
+        Answers, such as "-333".
+
+    Raises
+    ------
+    ValueError
+        If fewer than `n_samples` questions exist.
+
+    See Also
+    --------
+    Seq2SeqRNN : Learns the answers.
+
+    Examples
+    --------
+    >>> from skcnn import make_arithmetic
+    >>> X, y = make_arithmetic(3, random_state=0)
+    >>> X, y
+    (array(['5-0', '9-79', '3-467'], dtype='<U7'), array(['5', '-70', '-464'], dtype='<U4'))
+    """
+    ordered = operation == "-"
+    n_numbers = 10**n_digits
+    n_questions = n_numbers**2 if ordered else n_numbers * (n_numbers + 1) // 2
+    if n_samples > n_questions:
+        raise ValueError(
+            f"n_samples={n_samples} is more than the {n_questions} questions that exist with "
+            f"operation={operation!r} and n_digits={n_digits}."
+        )
+    rng = check_random_state(np.random.RandomState() if random_state is None else random_state)
+    pairs = np.empty((0, 2), dtype=np.int64)
+    while len(pairs) < n_samples:
+        drawn = (max(1000, 2 * (n_samples - len(pairs))), 2)
+        scale = 10 ** rng.randint(1, n_digits + 1, drawn)
+        pairs = np.concatenate([pairs, (rng.random_sample(drawn) * scale).astype(np.int64)])
+        sides = pairs if ordered else np.sort(pairs, axis=1)
+        _, first = np.unique(sides @ np.array([n_numbers, 1]), return_index=True)
+        pairs = pairs[np.sort(first)]
+    left, right = pairs[:n_samples].T
+    questions = np.strings.add(np.strings.add(left.astype(str), operation), right.astype(str))
+    answers = OPERATIONS[operation](left, right).astype(str)
+    return _narrow(questions), _narrow(answers)
+
+
+def _narrow(strings: Array) -> Array:
+    """Give an array of str the width of its longest, which NumPy's conversions exceed."""
+    return strings.astype(f"<U{np.strings.str_len(strings).max()}")
 
 
 def _as_bunch(data: Array, target: Array, names: list[str], return_X_y: bool) -> Any:

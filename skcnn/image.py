@@ -377,6 +377,13 @@ class ImageClassifier(
                 )
         return compute_sample_weight(self.class_weight, labels)  # type: ignore[no-any-return]
 
+    def _check_weighted(self, y: Array) -> None:
+        if not len(y) or (y == y[0]).all():
+            raise ValueError(
+                "sample_weight and class_weight leave fewer than two classes with a positive "
+                "weight; a classifier needs at least two."
+            )
+
     def _strata(self, y: Array) -> Array | None:
         return y.argmax(axis=1)  # type: ignore[no-any-return]
 

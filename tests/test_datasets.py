@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skcnn import fetch_cifar10, load_digit_images, load_image_folder
+from skcnn import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
 from skcnn.datasets import CIFAR10_NAMES
 
 RNG = np.random.default_rng(0)
@@ -238,3 +238,51 @@ def test_what_keras_has_stored_is_used(tmp_path, run_python):
     as_unpacked(tmp_path, content)
     printed = run_python(STORED, str(tmp_path)).stdout.splitlines()
     assert printed == ["(50000, 32, 32, 3) [1, 1, 1] 1", "(10000, 32, 32, 3) int64"]
+
+
+# Arithmetic
+
+
+@pytest.mark.parametrize("operation", ["-", "+", "*"])
+def test_questions_are_distinct_and_answered(operation):
+    X, y = make_arithmetic(3000, operation=operation, n_digits=2, random_state=0)
+    assert len(set(X)) == len(X) == len(y) == 3000
+    sides = [tuple(map(int, question.split(operation))) for question in X]
+    assert y.tolist() == [str(eval(f"{a}{operation}{b}")) for a, b in sides]
+    assert X.tolist() == [f"{a}{operation}{b}" for a, b in sides]
+    mirrored = sum((b, a) in set(sides) for a, b in sides if a != b)
+    assert (mirrored > 0) == (operation == "-")
+    np.testing.assert_array_equal(
+        make_arithmetic(3000, operation=operation, n_digits=2, random_state=0)[0], X
+    )
+
+
+def test_numbers_have_one_to_n_digits_equally_often():
+    X, _ = make_arithmetic(20_000, n_digits=6, random_state=0)
+    left = np.array([int(question.split("-")[0]) for question in X])
+    # Of six digits the first is not zero in 0.9 of the cases; five come from five or from six.
+    six, five = np.mean(left >= 100_000), np.mean((left >= 10_000) & (left < 100_000))
+    assert six / five == pytest.approx(0.9 / (0.9 + 0.09), abs=0.05)
+
+
+@pytest.mark.parametrize(("operation", "number"), [("-", 100), ("+", 55), ("*", 55)])
+def test_all_questions_that_exist_and_not_one_more(operation, number):
+    X, _ = make_arithmetic(number, operation=operation, n_digits=1, random_state=0)
+    assert len(set(X)) == number
+    with pytest.raises(ValueError, match=rf"n_samples={number + 1} is more than the {number} "):
+        make_arithmetic(number + 1, operation=operation, n_digits=1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"operation": "/"}, {"n_digits": 0}, {"n_samples": 0}, {"random_state": "a"}]
+)
+def test_bad_arithmetic_is_refused(arguments):
+    with pytest.raises(ValueError, match=f"'{next(iter(arguments))}' parameter"):
+        make_arithmetic(**arguments)
+
+
+def test_no_seed_leaves_the_global_one_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    one, other = make_arithmetic(50)[0], make_arithmetic(50)[0]
+    assert one.tolist() != other.tolist()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002

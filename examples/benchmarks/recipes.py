@@ -10,15 +10,12 @@ one sub-folder of image files per class and holds out the last tenth of every cl
 from __future__ import annotations
 
 import argparse
-import platform
 from pathlib import Path
 
 import numpy as np
+from _data import about, load_split
 
 from skcnn import VGGLite
-
-import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
-import tensorflow as tf  # isort: skip
 
 CLASSIC = {
     "batch_norm": False,
@@ -27,21 +24,6 @@ CLASSIC = {
     "learning_rate_schedule": "constant",
     "batch_size": 300,
 }
-
-
-def load(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Read the images of every class, the last tenth apart."""
-    train, held_out = [], []
-    for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(directory.iterdir())
-        n_train = len(files) - len(files) // 10
-        images = [np.asarray(keras.utils.load_img(path), dtype=np.uint8) for path in files]
-        train += [(image, directory.name) for image in images[:n_train]]
-        held_out += [(image, directory.name) for image in images[n_train:]]
-    arrays = []
-    for samples in (train, held_out):
-        arrays += [np.stack([image for image, _ in samples]), np.array([y for _, y in samples])]
-    return tuple(arrays)
 
 
 def main() -> None:
@@ -53,9 +35,8 @@ def main() -> None:
     parser.add_argument("--random-state", type=int, default=0)
     options = parser.parse_args()
 
-    X, y, X_test, y_test = load(options.folder)
-    print(f"{len(X)} training and {len(X_test)} held-out images of {X.shape[1:]}")
-    print(f"{platform.processor() or platform.machine()}, TensorFlow {tf.__version__}")
+    X, y, X_test, y_test = load_split(options.folder)
+    print(about(X, X_test))
     recipes = {
         "default": (VGGLite(epochs=options.epochs), 1),
         "classic": (VGGLite(epochs=options.classic_epochs, **CLASSIC), 255),

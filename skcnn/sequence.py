@@ -1,0 +1,560 @@
+"""Networks that learn strings from strings."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from ._keras import Array, KerasEstimator
+from ._strings import check_strings
+from .augmentation import SampleGenerator
+from .metrics import exact_match_score
+from .training import PEAK_LEARNING_RATES
+
+# Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
+# and takes longer to trace.
+UNROLLED_STEPS = 32
+
+CELLS = {
+    "lstm": keras.layers.LSTM,
+    "gru": keras.layers.GRU,
+    "simple_rnn": keras.layers.SimpleRNN,
+}
+
+
+class CharacterTable(TransformerMixin, BaseEstimator):
+    """Strings as one-hot rows of their characters.
+
+    Shorter strings are filled up at the end with a padding that is no character and that
+    :meth:`inverse_transform` takes away again.
+
+    Parameters
+    ----------
+    characters : str, default=None
+        The characters that may come. None takes those of the strings in ``fit``.
+    length : int, default=None
+        The most characters of a string. None takes that of the longest in ``fit``.
+
+    Attributes
+    ----------
+    characters_ : ndarray of shape (n_characters,)
+        The padding, as ``""``, then the characters in order.
+    length_ : int
+        Characters of the longest string.
+
+    See Also
+    --------
+    Seq2SeqRNN : Learns strings from strings and uses two of these.
+
+    Examples
+    --------
+    >>> from skcnn import CharacterTable
+    >>> table = CharacterTable().fit(["12", "305"])
+    >>> table.characters_
+    array(['', '0', '1', '2', '3', '5'], dtype='<U1')
+    >>> table.transform(["13"]).shape
+    (1, 3, 6)
+    >>> table.inverse_transform(table.transform(["13", "", "205"]))
+    array(['13', '', '205'], dtype='<U3')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "characters": [str, None],
+        "length": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(self, *, characters: str | None = None, length: int | None = None) -> None:
+        self.characters = characters
+        self.length = length
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the characters and the length.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Strings.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+            The fitted table.
+        """
+        return self._learn(check_strings(X, "X"), "X")
+
+    def transform(self, X: Any) -> Array:
+        """Encode strings.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            Strings.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, `length_`, n_characters), float32
+            One-hot rows.
+
+        Raises
+        ------
+        ValueError
+            If a string is too long or has an unknown character; the message names the row, the
+            character and its position.
+        """
+        check_is_fitted(self)
+        return OneHot(self._codes(check_strings(X, "X"), "X"), len(self.characters_))[:]
+
+    def inverse_transform(self, X: Any) -> NDArray[np.str_]:
+        """Decode one-hot rows, or probabilities, to strings.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, `length_`, n_characters)
+            The most probable character counts at each place; the first padding ends a string.
+
+        Returns
+        -------
+        ndarray of str of shape (n_samples,)
+            Strings.
+        """
+        check_is_fitted(self)
+        X = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+        expected = (self.length_, len(self.characters_))
+        if X.ndim != 3 or X.shape[1:] != expected:
+            raise ValueError(f"X must have shape (n_samples, *{expected}), got {X.shape}.")
+        return self._strings(X.argmax(axis=2))
+
+    def _learn(self, strings: NDArray[np.str_], name: str) -> Self:
+        points = _code_points(strings)
+        known = points if self.characters is None else [ord(char) for char in self.characters]
+        known = np.union1d([0], known).astype(np.uint32)
+        self.characters_ = known.view("<U1")
+        self.length_ = max(1, points.shape[1]) if self.length is None else int(self.length)
+        self._codes(strings, name)
+        return self
+
+    def _codes(self, strings: NDArray[np.str_], name: str) -> Array:
+        """Look the characters up: (n_samples, `length_`) places in `characters_`."""
+        lengths = np.strings.str_len(strings)
+        row = int(lengths.argmax())
+        if lengths[row] > self.length_:
+            raise ValueError(
+                f"{name} has a string of {lengths[row]} characters in row {row}, "
+                f"{str(strings[row])!r}; at most {self.length_} are expected."
+            )
+        points = _code_points(strings.astype(f"<U{self.length_}"))
+        known = self.characters_.view(np.uint32)
+        codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
+        unknown = np.argwhere(known[codes] != points)
+        if len(unknown):
+            row, place = unknown[0]
+            raise ValueError(
+                f"{name} has the unknown character {chr(points[row, place])!r} at position "
+                f"{place} of {str(strings[row])!r} in row {row}; known are "
+                f"{''.join(self.characters_)!r}."
+            )
+        return codes.astype(np.uint16 if len(known) <= 2**16 else np.uint32)
+
+    def _strings(self, codes: Array) -> NDArray[np.str_]:
+        # All behind the first padding is padding.
+        codes = codes * np.cumprod(codes > 0, axis=1)
+        points = np.ascontiguousarray(self.characters_.view(np.uint32)[codes])
+        return points.view(f"<U{points.shape[1]}")[:, 0]
+
+
+class OneHot:
+    """Codes that read like the array of their one-hot rows.
+
+    Only the rows that are read are made, which are many times larger than their codes.
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    def __init__(self, codes: Array, n_characters: int, reverse: bool = False) -> None:
+        self.codes = codes[:, ::-1] if reverse else codes
+        self.shape = (*codes.shape, n_characters)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: Any) -> Array:
+        return np.eye(self.shape[2], dtype=np.float32)[self.codes[rows]]
+
+
+class Seq2SeqRNN(KerasEstimator):
+    """Learn to write strings from strings, such as "-333" from "123-456".
+
+    A recurrent network reads the characters of a string into a vector, and another writes the
+    answer from it, a softmax over the characters at each place [1]_. Strings may have any
+    length up to that of the longest in training, on either side.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "simple_rnn"}, default="lstm"
+        Kind of the recurrent layers.
+    hidden_size : int, default=128
+        Units of each recurrent layer.
+    n_layers : int, default=1
+        Recurrent layers that read, and as many that write.
+    decoder : {"repeat", "attention"}, default="repeat"
+        What the writing layers see: the vector at every place, or that and, at every place,
+        the states of the reading layer that they attend to [2]_.
+    reverse_input : bool, default=True
+        Read strings from their end, which shortens the way to what is written first [1]_.
+    show_samples : int, default=0
+        Validation samples to print after every epoch, with the expected and the guessed string.
+    epochs : int, default=20
+        Passes over the training data.
+    batch_size : int, default=128
+        Samples in a training step.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer. Its other arguments can be set as
+        ``optimizer__beta_2=0.99``.
+    learning_rate : float, default=None
+        The learning rate, or its peak under a schedule. None chooses one for the optimizer.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        How the learning rate moves: up over the first quarter and down to zero, down along a
+        cosine, or not at all.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of the kernels.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all characters.
+    early_stopping : bool, default=False
+        Stop when the exact match on held-out data has not improved for `n_iter_no_change`
+        epochs, and go back to the best weights.
+    validation_fraction : float, default=0.1
+        Share of the training data that `early_stopping` holds out when there are no
+        `validation_data`.
+    validation_data : tuple of (X, y), default=None
+        Data that is scored after each epoch.
+    n_iter_no_change : int, default=5
+        Epochs without improvement that `early_stopping` waits.
+    warm_start : bool, default=False
+        Continue from the weights of the last fit.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Called while fitting. Every fit works on copies.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of the weights and the order of the samples. The same int gives the same network on
+        the same machine.
+    verbose : {0, 1, 2}, default=0
+        Silent, a progress bar, or one line an epoch.
+
+    Attributes
+    ----------
+    input_table_, output_table_ : CharacterTable
+        The characters and lengths of both sides.
+    model_ : keras.Model
+        The network.
+    history_ : dict of str to list of float
+        One value an epoch of ``loss``, ``accuracy`` (the share of characters, padding included)
+        and ``exact_match`` (the share of whole strings), of the same with ``val_`` where there
+        is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``.
+    n_iter_ : int
+        Epochs run.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has.
+
+    See Also
+    --------
+    make_arithmetic : Questions and answers to learn from.
+    exact_match_score : What ``score`` gives.
+
+    References
+    ----------
+    .. [1] I. Sutskever, O. Vinyals and Q. V. Le, "Sequence to Sequence Learning with Neural
+       Networks", NeurIPS 2014.
+    .. [2] M.-T. Luong, H. Pham and C. D. Manning, "Effective Approaches to Attention-based
+       Neural Machine Translation", EMNLP 2015.
+
+    Examples
+    --------
+    >>> from skcnn import Seq2SeqRNN
+    >>> numbers = [f"{number:02}" for number in range(100)]
+    >>> halves = [str(int(number) // 2) for number in numbers]
+    >>> net = Seq2SeqRNN(epochs=60, batch_size=16, random_state=0).fit(numbers, halves)
+    >>> net.predict(["08", "90"])
+    array(['4', '45'], dtype='<U2')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **KerasEstimator._parameter_constraints,
+        "cell": [StrOptions(set(CELLS))],
+        "hidden_size": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "decoder": [StrOptions({"repeat", "attention"})],
+        "reverse_input": ["boolean"],
+        "show_samples": [Interval(Integral, 0, None, closed="left")],
+    }
+    _monitor = "val_exact_match"
+    _peak_learning_rates: ClassVar[dict[str, float]] = {**PEAK_LEARNING_RATES, "adam": 0.005}
+
+    # There are no classes to weigh.
+    class_weight = None
+    del _parameter_constraints["class_weight"]
+
+    def __init__(
+        self,
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 128,
+        n_layers: int = 1,
+        decoder: str = "repeat",
+        reverse_input: bool = True,
+        show_samples: int = 0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.n_layers = n_layers
+        self.decoder = decoder
+        self.reverse_input = reverse_input
+        self.show_samples = show_samples
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        return tags
+
+    def predict_proba(self, X: Any) -> Array:
+        """Predict the probability of each character at each place.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            The strings to read.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, length, n_characters), float32
+            Probabilities in the order of ``output_table_.characters_``, the padding first.
+        """
+        return self._outputs(X)
+
+    def predict(self, X: Any) -> NDArray[np.str_]:
+        """Predict the strings to write.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            The strings to read.
+
+        Returns
+        -------
+        ndarray of str of shape (n_samples,)
+            The most probable characters up to the first padding.
+        """
+        codes = self._outputs(X).argmax(axis=2)
+        return self.output_table_._strings(codes)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Compute the share of strings that are predicted whole.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_samples,)
+            The strings to read.
+        y : array-like of str of shape (n_samples,)
+            The right answers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            The exact match.
+        """
+        return exact_match_score(y, self.predict(X), sample_weight=sample_weight)
+
+    def _check_data(self, X: Any, y: Any, *, reset: bool, classes: Any = None) -> tuple[Any, Any]:
+        if classes is not None:
+            raise ValueError(
+                f"classes must be None: {type(self).__name__} writes strings, not classes."
+            )
+        X, y = check_strings(X, "X"), check_strings(y, "y")
+        check_consistent_length(X, y)
+        if reset:
+            self.input_table_ = CharacterTable()._learn(X, "X")
+            self.output_table_ = CharacterTable()._learn(y, "y")
+        table = self.output_table_
+        return self._encoded(X), OneHot(table._codes(y, "y"), len(table.characters_))
+
+    def _check_inputs(self, X: Any) -> Any:
+        return self._encoded(check_strings(X, "X"))
+
+    def _encoded(self, X: NDArray[np.str_]) -> OneHot:
+        table = self.input_table_
+        return OneHot(table._codes(X, "X"), len(table.characters_), reverse=self.reverse_input)
+
+    def _build_network(
+        self, X: Any, y: Any, weight: Array | None, rows: Array, seed: int
+    ) -> keras.Model:
+        return build_seq2seq(
+            X.shape[1:],
+            y.shape[1:],
+            cell=self.cell,
+            hidden_size=self.hidden_size,
+            n_layers=self.n_layers,
+            attention=self.decoder == "attention",
+            seed=seed,
+        )
+
+    def _metrics(self) -> list[Any]:
+        return ["accuracy", exact_match]
+
+    def _watchers(self, validation: SampleGenerator | None) -> list[keras.callbacks.Callback]:
+        if not self.show_samples:
+            return []
+        if validation is None:
+            raise ValueError(
+                f"show_samples={self.show_samples} needs validation_data or early_stopping=True "
+                "to take samples from."
+            )
+        rows = validation.rows[: self.show_samples]
+        questions = self.input_table_._strings(
+            validation.X.codes[rows][:, :: -1 if self.reverse_input else 1]
+        )
+        answers = self.output_table_._strings(validation.y.codes[rows])
+        return [SampleView(validation.X[rows], questions, answers, self.output_table_)]
+
+
+class SampleView(keras.callbacks.Callback):
+    """Print some samples after every epoch, with the expected and the guessed string."""
+
+    def __init__(
+        self,
+        inputs: Array,
+        questions: NDArray[np.str_],
+        answers: NDArray[np.str_],
+        table: CharacterTable,
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.questions = questions
+        self.answers = answers
+        self.table = table
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Print the samples."""
+        codes = np.argmax(self.model.predict_on_batch(self.inputs), axis=2)
+        guesses = self.table._strings(codes)
+        match = (logs or {})["val_exact_match"]
+        print(f"epoch {epoch + 1}: exact match {match:.4f}")
+        width = max(map(len, self.questions))
+        length = self.table.length_
+        for question, answer, guess in zip(self.questions, self.answers, guesses, strict=True):
+            mark = "✓" if answer == guess else "✗"
+            print(
+                f"  {question:{width}}  expected {answer:{length}}  guessed {guess:{length}}  {mark}"
+            )
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+def exact_match(y_true: Any, y_pred: Any) -> Any:
+    """Say for each sample whether all its characters, up to the end, are right."""
+    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
+    # As in decoding, all behind the first padding is padding.
+    predicted = predicted * keras.ops.cumprod(
+        keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
+    )
+    return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
+
+
+def build_seq2seq(
+    input_shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    *,
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    attention: bool,
+    seed: int,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Build the Keras model: encoder, repeated vector, decoder, softmax at each place.
+
+    Parameters
+    ----------
+    input_shape, output_shape : tuple of (length, n_characters)
+        Shapes of the one-hot rows.
+    cell, hidden_size, n_layers
+        As in :class:`Seq2SeqRNN`.
+    attention : bool
+        Let the decoder attend to the states of the encoder.
+    seed : int
+        Seed of the initial weights.
+    dtype : str
+        Keras dtype policy of all layers but the softmax, whose output is float32.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled.
+    """
+    layers, initializers = keras.layers, keras.initializers
+    rng = np.random.default_rng(seed)
+
+    def draw_seed() -> int:
+        return int(rng.integers(2**31))
+
+    def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
+        return CELLS[cell](
+            hidden_size,
+            kernel_initializer=initializers.GlorotUniform(seed=draw_seed()),
+            recurrent_initializer=initializers.Orthogonal(seed=draw_seed()),
+            seed=draw_seed(),
+            unroll=steps <= UNROLLED_STEPS,
+            name=name,
+            dtype=dtype,
+            **options,
+        )
+
+    (length_in, _), (length_out, n_characters) = input_shape, output_shape
+    inputs = keras.Input(input_shape, name="characters", dtype="float32")
+    x = inputs
+    for number in range(1, n_layers + 1):
+        x = recurrent(f"encoder_{number}", length_in, return_sequences=True)(x)
+    states, vector = x, x[:, -1]
+    x = layers.RepeatVector(length_out, name="repeat", dtype=dtype)(vector)
+    for number in range(1, n_layers + 1):
+        x = recurrent(f"decoder_{number}", length_out, return_sequences=True)(x)
+    if attention:
+        context = layers.Attention(name="attention", dtype=dtype)([x, states])
+        x = layers.Concatenate(name="attended", dtype=dtype)([x, context])
+    outputs = layers.Dense(
+        n_characters,
+        activation="softmax",
+        kernel_initializer=initializers.GlorotUniform(seed=draw_seed()),
+        name="probability",
+        dtype="float32",
+    )(x)
+    return keras.Model(inputs, outputs, name="network")
+
+
+def _code_points(strings: NDArray[np.str_]) -> NDArray[np.uint32]:
+    """View strings as (n_samples, length) Unicode code points, filled up with zeros."""
+    width = strings.dtype.itemsize // 4
+    return np.ascontiguousarray(strings).view(np.uint32).reshape(len(strings), width)

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
+from sklearn.metrics import make_scorer
+
+from skcnn import character_accuracy_score, exact_match_score
+
+TRUE, GUESSED = ["12", "-7", "305", ""], ["12", "-1", "35", ""]
+
+
+def test_exact_match_counts_whole_strings():
+    assert exact_match_score(TRUE, GUESSED) == 0.5
+    assert exact_match_score(TRUE, GUESSED, sample_weight=[0, 1, 2, 1]) == 0.25
+    assert exact_match_score(pd.Series(TRUE), np.array(GUESSED, object)) == 0.5
+
+
+def test_character_accuracy_counts_places():
+    # 2 of 2, 1 of 2, "3" and no more of 3, nothing of nothing
+    assert character_accuracy_score(TRUE, GUESSED) == 4 / 7
+    assert character_accuracy_score(TRUE, GUESSED, sample_weight=[0, 1, 2, 5]) == 3 / 8
+    assert character_accuracy_score(["", ""], ["", ""]) == 1
+    assert character_accuracy_score(["ab"], [""]) == 0
+    assert character_accuracy_score([""], ["ab"]) == 0
+
+
+@given(st.lists(st.tuples(st.text("añ€😀", max_size=5), st.text("añ€😀", max_size=5)), min_size=1))
+def test_character_accuracy_against_a_loop(pairs):
+    right = total = 0
+    for true, guessed in pairs:
+        right += sum(a == b for a, b in zip(true, guessed, strict=False))
+        total += max(len(true), len(guessed))
+    expected = right / total if total else 1.0
+    assert character_accuracy_score(*zip(*pairs, strict=True)) == pytest.approx(expected)
+    assert exact_match_score(*zip(*pairs, strict=True)) == np.mean([a == b for a, b in pairs])
+
+
+@pytest.mark.parametrize("score", [exact_match_score, character_accuracy_score])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((TRUE, GUESSED[1:]), "inconsistent numbers of samples"),
+        ((TRUE, [1, 2, 3, 4]), "y_pred must be str in every row; row 0 is a int: 1"),
+        ((["a", None], ["a", "b"]), "y_true must be str in every row; row 1 is a NoneType"),
+        (("abc", ["a"]), "y_true must be a 1-D array of str, got one str"),
+        (([], []), "0 sample"),
+        ((np.array([["a"]]), ["a"]), "Expected 1D array, got 2D array"),
+        ((["a\0"], ["a"]), "NUL"),
+    ],
+)
+def test_what_are_no_strings_is_refused(score, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        score(*arguments)
+
+
+def test_they_make_scorers():
+    class Upper(BaseEstimator):
+        def predict(self, X):
+            return np.char.upper(X)
+
+    scorer = make_scorer(character_accuracy_score)
+    assert scorer(Upper(), np.array(["ab", "c"]), np.array(["AB", "D"])) == 2 / 3

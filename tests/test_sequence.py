@@ -1,0 +1,328 @@
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skcnn import (
+    CharacterTable,
+    Seq2SeqRNN,
+    character_accuracy_score,
+    make_arithmetic,
+)
+from skcnn.sequence import exact_match
+
+# CharacterTable
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=6), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_any_strings_come_back(strings):
+    table = CharacterTable().fit(strings)
+    encoded = table.transform(strings)
+    longest = max(1, max(map(len, strings)))
+    assert encoded.shape == (len(strings), longest, len(set("".join(strings))) + 1)
+    assert encoded.dtype == np.float32
+    assert (encoded.sum(axis=2) == 1).all()
+    assert table.inverse_transform(encoded).tolist() == strings
+
+
+def test_the_padding_is_no_character():
+    table = CharacterTable().fit(["a b", " "])
+    assert table.characters_.tolist() == ["", " ", "a", "b"]
+    assert table.transform([" "])[0].argmax(axis=1).tolist() == [1, 0, 0]
+    assert table.inverse_transform(table.transform([" ", ""])).tolist() == [" ", ""]
+
+
+def test_the_first_padding_ends_a_string():
+    table = CharacterTable().fit(["ab"])
+    rows = np.eye(3)[[[1, 0], [0, 2], [1, 2]]]
+    assert table.inverse_transform(rows).tolist() == ["a", "", "ab"]
+
+
+def test_characters_and_length_can_be_given():
+    table = CharacterTable(characters="9876543210-", length=5).fit(["12"])
+    assert "".join(table.characters_) == "-0123456789"
+    assert table.transform(["-2345"]).shape == (1, 5, 12)
+    with pytest.raises(ValueError, match=r"unknown character '\+'"):
+        CharacterTable(characters="12").fit(["1+2"])
+
+
+@pytest.mark.parametrize(
+    ("strings", "message"),
+    [
+        (["1", "2x3"], "X has the unknown character 'x' at position 1 of '2x3' in row 1"),
+        (["1", "12345"], "X has a string of 5 characters in row 1, '12345'; at most 3"),
+        (["1", 2], "X must be str in every row; row 1 is a int"),
+        ([b"1"], "row 0 is a bytes"),
+        ("123", "X must be a 1-D array of str, got one str"),
+        ([], "0 sample"),
+        ([["1"]], "row 0 is a list"),
+    ],
+)
+def test_bad_strings_are_named(strings, message):
+    table = CharacterTable().fit(["123"])
+    with pytest.raises(ValueError, match=message):
+        table.transform(strings)
+
+
+def test_bad_rows_are_refused():
+    table = CharacterTable().fit(["12"])
+    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, \*\(2, 3\)\)"):
+        table.inverse_transform(np.zeros((1, 3, 3)))
+    with pytest.raises(NotFittedError):
+        CharacterTable().transform(["1"])
+
+
+# Seq2SeqRNN, on sums of one digit, which are learnt in seconds
+
+X, Y = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
+
+
+def net(**parameters):
+    defaults = {"epochs": 2, "batch_size": 16, "hidden_size": 16, "random_state": 0}
+    return Seq2SeqRNN(**{**defaults, **parameters})
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    return net(epochs=150, hidden_size=32, learning_rate=0.02).fit(X, Y)
+
+
+def test_it_learns(learnt):
+    assert learnt.score(X, Y) == 1
+    assert learnt.predict(X[:3]).tolist() == Y[:3].tolist()
+    weight = np.arange(55)
+    wrong = np.where(np.arange(55) < 10, "99", Y)
+    assert learnt.score(X, wrong, sample_weight=weight) == pytest.approx(
+        weight[10:].sum() / weight.sum()
+    )
+
+
+def test_probabilities_are_of_characters_at_places(learnt):
+    probability = learnt.predict_proba(X)
+    assert probability.shape == (55, 2, 11)
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability.sum(axis=2), 1, atol=1e-5)
+    decoded = learnt.output_table_.inverse_transform(probability)
+    np.testing.assert_array_equal(decoded, learnt.predict(X))
+
+
+def test_the_classic_network_has_205324_parameters():
+    questions, answers = make_arithmetic(200, random_state=0)
+    fitted = Seq2SeqRNN(epochs=1).fit(questions, answers)
+    assert fitted.model_.count_params() == 205_324
+    assert [type(layer).__name__ for layer in fitted.model_.layers if layer.count_params()] == [
+        "LSTM",
+        "LSTM",
+        "Dense",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cell": "gru"},
+        {"cell": "simple_rnn"},
+        {"hidden_size": 17},
+        {"n_layers": 2},
+        {"decoder": "attention"},
+        {"reverse_input": False},
+        {"epochs": 3},
+        {"batch_size": 20},
+        {"optimizer": "sgd"},
+        {"optimizer__beta_1": 0.5},
+        {"learning_rate": 0.02},
+        {"learning_rate_schedule": "constant"},
+        {"weight_decay": 0.1},
+        {"label_smoothing": 0.2},
+        {"early_stopping": True},
+        {"random_state": 1},
+    ],
+)
+def test_every_parameter_changes_the_training(change):
+    base = net().fit(X, Y).predict_proba(X)
+    assert not np.allclose(net().set_params(**change).fit(X, Y).predict_proba(X), base)
+
+
+@pytest.mark.parametrize("decoder", ["repeat", "attention"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_layers_are_of_the_cell(cell, decoder):
+    model = net(cell=cell, decoder=decoder, n_layers=2, epochs=1).fit(X, Y).model_
+    kinds = [type(layer).__name__ for layer in model.layers]
+    name = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}[cell]
+    assert kinds.count(name) == 4
+    assert ("Attention" in kinds) == (decoder == "attention")
+
+
+def test_long_strings_are_looped_over():
+    long = np.array([text * 12 for text in X])
+    fitted = net(epochs=1).fit(long, Y)
+    assert not fitted.model_.get_layer("encoder_1").unroll
+    assert fitted.model_.get_layer("decoder_1").unroll
+    assert fitted.predict(long).shape == (55,)
+
+
+def test_strings_of_all_containers_are_alike(learnt):
+    expected = learnt.predict(X)
+    for other in (X.tolist(), X.astype(object), pd.Series(X), tuple(X)):
+        np.testing.assert_array_equal(learnt.predict(other), expected)
+
+
+def test_variable_lengths_and_unicode():
+    words = ["löwe", "ß", "", "日本", "😀x"]
+    upside = [word[::-1] for word in words]
+    fitted = net(epochs=100, hidden_size=32, learning_rate=0.02, batch_size=5).fit(words, upside)
+    assert fitted.predict(words).tolist() == upside
+
+
+def test_history_has_both_accuracies():
+    fitted = net(epochs=3, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    assert set(fitted.history_) == {
+        "accuracy", "exact_match", "loss", "val_accuracy", "val_exact_match", "val_loss",
+        "learning_rate", "seconds",
+    }  # fmt: skip
+    assert fitted.history_["val_exact_match"][-1] == pytest.approx(fitted.score(X[:20], Y[:20]))
+
+
+def test_exact_match_is_that_of_the_decoded_strings():
+    rng = np.random.default_rng(0)
+    table = CharacterTable(characters="ab", length=3).fit(["a"])
+    true = np.array(["".join(rng.choice(["a", "b"], rng.integers(0, 4))) for _ in range(500)])
+    guessed = np.eye(3)[rng.integers(0, 3, (500, 3))]
+    expected = table.inverse_transform(guessed) == true
+    assert 0 < expected.sum() < 500
+    np.testing.assert_array_equal(exact_match(table.transform(true), guessed), expected)
+
+
+def test_early_stopping_watches_the_exact_match():
+    fitted = net(epochs=200, hidden_size=32, learning_rate=0.02, early_stopping=True)
+    fitted.fit(X, Y)
+    match = fitted.history_["val_exact_match"]
+    assert fitted.best_iteration_ == np.argmax(match) + 1
+    assert fitted.n_iter_ == min(200, fitted.best_iteration_ + 5)
+
+
+def test_weights_of_samples():
+    weight = np.ones(55)
+    weight[::2] = 0
+    spoilt = np.where(weight > 0, Y, "9")
+    one = net().fit(X, Y, sample_weight=weight).predict_proba(X)
+    np.testing.assert_array_equal(net().fit(X, spoilt, sample_weight=weight).predict_proba(X), one)
+    twice = net().fit(X, Y, sample_weight=2 * weight).predict_proba(X)
+    np.testing.assert_array_equal(twice, one)
+    other = net().fit(X, Y, sample_weight=np.arange(55)).predict_proba(X)
+    assert not np.array_equal(other, one)
+    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero"):
+        net().fit(X, Y, sample_weight=np.zeros(55))
+
+
+def test_seeds_and_copies(learnt):
+    one, same, other = (net(random_state=seed).fit(X, Y).predict_proba(X) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    expected = learnt.predict_proba(X)
+    for twin in (copy.deepcopy(learnt), pickle.loads(pickle.dumps(learnt))):
+        np.testing.assert_array_equal(twin.predict_proba(X), expected)
+    assert clone(learnt).get_params() == learnt.get_params()
+
+
+def test_partial_fit_and_warm_start_go_on():
+    fitted = net().partial_fit(X, Y).partial_fit(X, Y)
+    assert fitted.n_iter_ == 2
+    with pytest.raises(ValueError, match="unknown character 'x'"):
+        fitted.partial_fit(["1+x"], ["2"])
+    with pytest.raises(ValueError, match="classes must be None"):
+        net().partial_fit(X, Y, classes=["1", "2"])
+    warm = net(warm_start=True).fit(X, Y)
+    loss = warm.history_["loss"][-1]
+    assert warm.fit(X, Y).history_["loss"][0] < loss + 0.1
+
+
+def test_scikit_learn_around_it():
+    scores = cross_val_score(net(), X, Y, cv=2)
+    assert scores.shape == (2,)
+    search = GridSearchCV(
+        net(epochs=100, learning_rate=0.02),
+        {"hidden_size": [1, 32], "cell": ["gru"]},
+        scoring=make_scorer(character_accuracy_score),
+        cv=[(np.arange(55), np.arange(55))],  # what it can learn, not what it makes of the rest
+    ).fit(X, Y)
+    assert search.best_params_["hidden_size"] == 32
+    assert search.best_score_ == character_accuracy_score(Y, search.predict(X)) > 0.9
+    spaced = np.char.replace(X, "+", " + ")
+    pipe = make_pipeline(FunctionTransformer(lambda X: np.char.replace(X, " ", "")), net())
+    np.testing.assert_array_equal(pipe.fit(spaced, Y).predict(spaced), net().fit(X, Y).predict(X))
+
+
+def test_sample_view_prints_after_every_epoch(capsys):
+    fitted = net(show_samples=3, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == fitted.n_iter_ * 4
+    match = fitted.history_["val_exact_match"][1]
+    assert printed[4] == f"epoch 2: exact match {match:.4f}"
+    for line, question, answer, guess in zip(
+        printed[5:], X[:3], Y[:3], fitted.predict(X[:3]), strict=True
+    ):
+        mark = "✓" if guess == answer else "✗"
+        words = ["expected", answer, "guessed", *([guess] if guess else []), mark]
+        assert line.split() == [question, *words]
+    net().fit(X, Y)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cell": "rnn"}, "'cell' parameter"),
+        ({"hidden_size": 0}, "'hidden_size' parameter"),
+        ({"n_layers": 0}, "'n_layers' parameter"),
+        ({"decoder": "beam"}, "'decoder' parameter"),
+        ({"reverse_input": 3}, "'reverse_input' parameter"),
+        ({"show_samples": -1}, "'show_samples' parameter"),
+        ({"show_samples": 3}, "show_samples=3 needs validation_data or early_stopping=True"),
+        ({"validation_data": (["1+x"], ["2"])}, "validation_data: X has the unknown character"),
+        ({"validation_data": (["1+1"], ["222"])}, "validation_data: y has a string of 3"),
+    ],
+)
+def test_bad_parameters_are_refused(monkeypatch, parameters, message):
+    monkeypatch.setattr(keras.Model, "fit", lambda *_, **__: pytest.fail("reached Keras"))
+    with pytest.raises(ValueError, match=message):
+        net(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (X, Y[:-1], "inconsistent numbers of samples"),
+        (np.arange(55), Y, "X must be str in every row; row 0 is a int"),
+        (X, np.arange(55), "y must be str in every row; row 0 is a int"),
+        (X, None, "y must be a 1-D array of str, got one NoneType"),
+        (X.reshape(5, 11), Y, "Expected 1D array, got 2D array instead: X"),
+        ([], [], "0 sample"),
+    ],
+)
+def test_bad_data_are_refused(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        net().fit(X, y)
+
+
+def test_prediction_refuses_what_it_has_not_learnt(learnt):
+    with pytest.raises(NotFittedError):
+        net().predict(X)
+    with pytest.raises(ValueError, match="unknown character '-' at position 1 of '1-1' in row 1"):
+        learnt.predict(["1+1", "1-1"])
+    with pytest.raises(ValueError, match="string of 4 characters in row 0"):
+        learnt.predict(["11+1"])
+    with pytest.raises(TypeError, match="class_weight"):
+        Seq2SeqRNN(class_weight="balanced")
