@@ -30,13 +30,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
-from .training import (
-    PEAK_LEARNING_RATES,
-    SCHEDULES,
-    EpochLog,
-    LearningRateCycle,
-    default_learning_rate,
-)
+from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -66,10 +60,11 @@ class KerasEstimator(BaseEstimator):
 
     A subclass says what its data are and builds its network, through `_check_data`,
     `_check_inputs` and `_build_network`, and what else it does differently through the methods
-    below those. Data are arrays, or what reads like them by rows. It names only its own parameters in
-    ``__init__`` and passes the others on as ``**training``; they are spelled out in its
-    signature. A parameter that the body of a subclass sets as a class attribute is fixed and
-    leaves the signature.
+    below those. Data are arrays, or what reads like them by rows.
+
+    It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
+    they are spelled out in its signature. A parameter that the body of a subclass sets as a
+    class attribute is fixed and leaves the signature.
     """
 
     # Only estimators of images have the parameter.
@@ -77,7 +72,6 @@ class KerasEstimator(BaseEstimator):
 
     # What early stopping watches, a name in the history.
     _monitor = "val_accuracy"
-    _peak_learning_rates: ClassVar[dict[str, float]] = PEAK_LEARNING_RATES
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -466,9 +460,7 @@ class KerasEstimator(BaseEstimator):
         else:
             _check_routed(optimizer, routed)
             if rate is None and "optimizer__learning_rate" not in routed:
-                given["learning_rate"] = default_learning_rate(
-                    optimizer, schedule, self._peak_learning_rates
-                )
+                given["learning_rate"] = default_learning_rate(optimizer, schedule)
             routed.update({f"optimizer__{name}": value for name, value in given.items()})
         # The user's own callback objects stay untouched: folds and refits must not share them.
         wrapper = BaseWrapper(

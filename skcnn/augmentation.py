@@ -271,8 +271,8 @@ class SampleGenerator(keras.utils.PyDataset):
         The inputs, of any real dtype; a `numpy.memmap` stays on disk. Augmentation needs
         images, of shape (n_samples, height, width, channels).
     y : array-like of shape (n_samples, ...)
-        The targets, or what reads like an array by rows. Under mixup integer labels become one-hot rows, for a loss such as
-        ``categorical_crossentropy``.
+        The targets, or what reads like an array by rows. Under mixup integer labels become
+        one-hot rows, for a loss such as ``categorical_crossentropy``.
     sample_weight : array-like of shape (n_samples,), default=None
         One weight for each row.
     batch_size : int

@@ -17,7 +17,6 @@ from ._keras import Array, KerasEstimator
 from ._strings import check_strings
 from .augmentation import SampleGenerator
 from .metrics import exact_match_score
-from .training import PEAK_LEARNING_RATES
 
 # Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
 # and takes longer to trace.
@@ -120,7 +119,8 @@ class CharacterTable(TransformerMixin, BaseEstimator):
             character and its position.
         """
         check_is_fitted(self)
-        return OneHot(self._codes(check_strings(X, "X"), "X"), len(self.characters_))[:]
+        codes = self._codes(check_strings(X, "X"), "X")
+        return OneHot(codes, len(self.characters_))[:]
 
     def inverse_transform(self, X: Any) -> NDArray[np.str_]:
         """Decode one-hot rows, or probabilities, to strings.
@@ -197,7 +197,8 @@ class OneHot:
         return len(self.codes)
 
     def __getitem__(self, rows: Any) -> Array:
-        return np.eye(self.shape[2], dtype=np.float32)[self.codes[rows]]
+        one_hot: Array = np.eye(self.shape[2], dtype=np.float32)[self.codes[rows]]
+        return one_hot
 
 
 class Seq2SeqRNN(KerasEstimator):
@@ -306,7 +307,6 @@ class Seq2SeqRNN(KerasEstimator):
         "show_samples": [Interval(Integral, 0, None, closed="left")],
     }
     _monitor = "val_exact_match"
-    _peak_learning_rates: ClassVar[dict[str, float]] = {**PEAK_LEARNING_RATES, "adam": 0.005}
 
     # There are no classes to weigh.
     class_weight = None
@@ -463,13 +463,11 @@ class SampleView(keras.callbacks.Callback):
         guesses = self.table._strings(codes)
         match = (logs or {})["val_exact_match"]
         print(f"epoch {epoch + 1}: exact match {match:.4f}")
-        width = max(map(len, self.questions))
-        length = self.table.length_
+        wide, narrow = max(map(len, self.questions)), self.table.length_
         for question, answer, guess in zip(self.questions, self.answers, guesses, strict=True):
             mark = "✓" if answer == guess else "✗"
-            print(
-                f"  {question:{width}}  expected {answer:{length}}  guessed {guess:{length}}  {mark}"
-            )
+            line = f"{question:{wide}}  expected {answer:{narrow}}  guessed {guess:{narrow}}"
+            print(f"  {line}  {mark}")
 
 
 @keras.saving.register_keras_serializable(package="skcnn")

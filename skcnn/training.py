@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-# Peak learning rates of a one-cycle or cosine schedule for images, and constant ones. Keras's default
+# Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
 # changed to 0.001.
 PEAK_LEARNING_RATES = {
@@ -35,14 +35,10 @@ def cosine(progress: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": one_cycle, "cosine": cosine}
 
 
-def default_learning_rate(
-    optimizer: type[keras.optimizers.Optimizer],
-    schedule: object,
-    peaks: dict[str, float] = PEAK_LEARNING_RATES,
-) -> float:
+def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule: object) -> float:
     """Choose the learning rate for an optimizer class and the name of a schedule."""
     name = optimizer.__name__.lower()
-    rates = peaks if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
+    rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
     return rates.get(name, float(optimizer().learning_rate))
 
 

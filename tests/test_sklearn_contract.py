@@ -102,7 +102,7 @@ DO_NOT_APPLY = {
     "check_methods_subset_invariance": NUMBERS,
     "check_n_features_in": COLUMNS,
     "check_n_features_in_after_fitting": COLUMNS,
-    "check_non_transformer_estimators_n_iter": "is about a parameter max_iter, which is epochs here",
+    "check_non_transformer_estimators_n_iter": "is about a parameter max_iter",
     "check_pipeline_consistency": NUMBERS,
     "check_positive_only_tag_during_fit": NUMBERS,
     "check_readonly_memmap_input": NUMBERS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -25,16 +26,16 @@ def load_split(folder: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 def about(X: np.ndarray, X_test: np.ndarray) -> str:
     """Describe data, machine and versions."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
-    )
+    return f"{len(X)} training and {len(X_test)} held-out images of {X.shape[1:]}; {machine()}"
+
+
+def machine() -> str:
+    """Describe machine and versions."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return (
-        f"{len(X)} training and {len(X_test)} held-out images of {X.shape[1:]}; {model}, "
+        f"{os.cpu_count()} cores of {models[0] if models else platform.machine()}, "
         f"{len(tf.config.list_physical_devices('GPU'))} GPUs; TensorFlow {tf.__version__}, Keras "
         f"{keras.__version__}, skcnn {skcnn.__version__}"
     )
