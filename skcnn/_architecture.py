@@ -329,7 +329,6 @@ def build_network(
     *,
     batch_norm: bool,
     standardize: bool,
-    seed: int,
     dtype: str = "float32",
 ) -> keras.Model:
     """Build the Keras model of an architecture.
@@ -347,18 +346,16 @@ def build_network(
     standardize : bool
         Start with a layer that subtracts a mean and divides by a standard deviation per
         channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
-    seed : int
-        Seed of the initial weights and the dropout masks. Every random part gets a seed of its
-        own from it, so that no global random state is read or advanced.
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
 
     Returns
     -------
     keras.Model
-        Not compiled. The input of its last layer are the penultimate features.
+        Not compiled, and with the same weights every time: whoever trains it draws them. The
+        input of its last layer are the penultimate features.
     """
-    builder = _Builder(batch_norm, seed, dtype)
+    builder = _Builder(batch_norm, dtype)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
     # variables instead of constants, so that a trained graph can be used for other data.
@@ -385,20 +382,19 @@ def set_standardization(
 
 
 class _Builder:
-    """Adds layers to a graph, counting them for their names and drawing their seeds."""
+    """Adds layers to a graph, counting them for their names.
 
-    def __init__(self, batch_norm: bool, seed: int, dtype: str) -> None:
+    Every random part has a seed, as Keras would take one from Python's global generator.
+    """
+
+    def __init__(self, batch_norm: bool, dtype: str) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
-        self.rng = np.random.default_rng(seed)
         self.counts: Counter[str] = Counter()
 
     def name(self, kind: str) -> str:
         self.counts[kind] += 1
         return f"{kind}_{self.counts[kind]}"
-
-    def draw_seed(self) -> int:
-        return int(self.rng.integers(2**31))
 
     def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
         for layer, follower in zip_longest(layers, layers[1:]):
@@ -417,7 +413,7 @@ class _Builder:
                     x = self.dense(self.flatten(x), units, self.name("fc"), dtype=self.dtype)
                 case Dropout(rate):
                     x = keras.layers.Dropout(
-                        rate, seed=self.draw_seed(), name=self.name("dropout"), dtype=self.dtype
+                        rate, seed=0, name=self.name("dropout"), dtype=self.dtype
                     )(x)
                 case Residual(body):
                     x = self.residual(x, body)
@@ -444,7 +440,7 @@ class _Builder:
             padding="same",
             data_format="channels_last",
             use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
-            kernel_initializer=keras.initializers.GlorotUniform(seed=self.draw_seed()),
+            kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
             dtype=self.dtype,
         )(x)
@@ -461,7 +457,7 @@ class _Builder:
         return keras.layers.Dense(
             units,
             activation="softmax" if softmax else None,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=self.draw_seed()),
+            kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=name,
             dtype=dtype,
         )(x)

@@ -29,6 +29,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
 
@@ -41,6 +42,9 @@ if keras.backend.backend() != "tensorflow":
 Array = NDArray[Any]
 
 ROUTES = ("optimizer__", "callbacks__")
+
+# Attributes that are made from the others.
+CACHED = ("model_", "_weight_tensors")
 
 # What one call of the network predicts at most; bounds the memory of its activations.
 PREDICTION_ROWS = 512
@@ -59,7 +63,7 @@ class KerasEstimator(BaseEstimator):
     """Base class: parameters, training loop and prediction of a Keras model.
 
     A subclass says what its data are and builds its network, through `_check_data`,
-    `_check_inputs` and `_build_network`, and what else it does differently through the methods
+    `_check_inputs` and `_network_plan`, and what else it does differently through the methods
     below those. Data are arrays, or what reads like them by rows.
 
     It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
@@ -69,6 +73,9 @@ class KerasEstimator(BaseEstimator):
 
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
+
+    _plan: Plan
+    _state: State
 
     # What early stopping watches, a name in the history.
     _monitor = "val_accuracy"
@@ -188,11 +195,14 @@ class KerasEstimator(BaseEstimator):
         """Validate inputs for prediction."""
         raise NotImplementedError
 
-    def _build_network(
-        self, X: Array, y: Array, weight: Array | None, rows: Array, seed: int
-    ) -> keras.Model:
-        """Build the network for the rows of the data that it will be trained on."""
+    def _network_plan(self, X: Array, y: Array) -> Plan:
+        """Say how the network for these data is built."""
         raise NotImplementedError
+
+    def _initialize(
+        self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array
+    ) -> None:
+        """Set the initial values that depend on the rows of the data it will be trained on."""
 
     def _balance(self, y: Array) -> Array | None:
         """Compute weights of samples from `class_weight`, None where there are none."""
@@ -234,7 +244,7 @@ class KerasEstimator(BaseEstimator):
         self
             The fitted estimator.
         """
-        reset = not (self.warm_start and hasattr(self, "model_"))
+        reset = not (self.warm_start and self.__sklearn_is_fitted__())
         X, y = self._check_data(X, y, reset=reset)
         return self._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
 
@@ -258,7 +268,7 @@ class KerasEstimator(BaseEstimator):
         self
             The estimator.
         """
-        reset = not hasattr(self, "model_")
+        reset = not self.__sklearn_is_fitted__()
         schedule = self.learning_rate_schedule
         if isinstance(schedule, str):
             schedule = "constant"
@@ -292,26 +302,21 @@ class KerasEstimator(BaseEstimator):
             weight = (weight / weight[rows].mean()).astype(np.float32)
 
         if reset:
-            self.model_ = self._build_network(X, y, weight, rows, _integer(build_seed))
+            self._plan = self._network_plan(X, y)
+        network, give_back = self._take_network(optimizer)
+        model = network.model
+        if reset:
+            network.start(_integer(build_seed))
+            self._initialize(model, X, y, weight, rows)
+        else:
+            network.load(self._state, optimizer=keep_history)
+        if isinstance(schedule, str):
+            network.optimizer.learning_rate = float(optimizer.learning_rate)
+        if reset or not keep_history:
+            self.history_: dict[str, list[float]] = {}
         if weight is not None:
             # One axis for each of the loss, which has a value for every place of a sequence.
-            weight = weight.reshape(-1, *(1,) * (len(self.model_.output_shape) - 2))
-        if reset or not keep_history:
-            _exempt_from_decay(optimizer, self.model_)
-            self.model_.compile(
-                optimizer=optimizer,
-                loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
-                metrics=self._metrics(),
-            )
-            # Optimizer and metrics would make their variables while the training step is traced,
-            # and TensorFlow would trace it a second time.
-            optimizer.build(self.model_.trainable_variables)
-            target = keras.ops.zeros((1, *self.model_.output_shape[1:]))
-            self.model_.compute_metrics(None, target, target)
-            self.history_: dict[str, list[float]] = {}
-        elif isinstance(schedule, str):
-            # The schedule of an earlier fit has ended near zero.
-            self.model_.optimizer.learning_rate = float(optimizer.learning_rate)
+            weight = weight.reshape(-1, *(1,) * (len(model.output_shape) - 2))
 
         batches = self._batches(
             X,
@@ -339,7 +344,7 @@ class KerasEstimator(BaseEstimator):
             callbacks.append(stopper)
         # shuffle=False because the batches come shuffled; Keras would reorder them with the
         # global random state.
-        log = self.model_.fit(
+        log = model.fit(
             batches,
             epochs=epochs,
             shuffle=False,
@@ -351,7 +356,8 @@ class KerasEstimator(BaseEstimator):
             self.history_.setdefault(name, []).extend(float(value) for value in values)
         self.n_iter_ = len(self.history_["loss"])
         self.best_iteration_ = self.n_iter_ if stopper is None else stopper.best_epoch + 1
-        self._forward = _compile_forward(self.model_)
+        self._keep(network.state())
+        give_back()
         if not np.isfinite(self.history_["loss"][-1]):
             warnings.warn(
                 f"The loss became {self.history_['loss'][-1]} in epoch {self.n_iter_}; the "
@@ -360,6 +366,26 @@ class KerasEstimator(BaseEstimator):
                 stacklevel=3,
             )
         return self
+
+    def _take_network(
+        self, optimizer: keras.optimizers.Optimizer
+    ) -> tuple[CompiledNetwork, Callable[[], None]]:
+        """Get a compiled network for this fit alone, and what to call after it."""
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+        metrics = self._metrics()
+        if self.callbacks:
+            # The user's callbacks keep the model that they were called with.
+            return CompiledNetwork(self._plan, optimizer, loss, metrics), lambda: None
+        key = compile_key(self._plan, optimizer, loss, metrics)
+        weight_decay = optimizer.weight_decay
+        network = POOL.take(key)
+        if network is None:
+            if weight_decay:
+                optimizer.weight_decay = keras.Variable(weight_decay, trainable=False)
+            network = CompiledNetwork(self._plan, optimizer, loss, metrics)
+        elif weight_decay:
+            network.optimizer.weight_decay.assign(weight_decay)
+        return network, functools.partial(POOL.give, key, network)
 
     def _draw_seed(self) -> int:
         # None is fresh entropy, not NumPy's global generator, which must stay as it was.
@@ -482,35 +508,50 @@ class KerasEstimator(BaseEstimator):
     def _run(self, X: Any, output: int) -> Array:
         check_is_fitted(self)
         X = self._check_inputs(X)
+        call = forward(self._plan)
+        weights = self._weight_tensors
         n_rows = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // math.prod(X.shape[1:])))
         parts = [
-            self._forward(tf.cast(as_batch(X[start : start + n_rows]), tf.float32))
+            call(tf.cast(as_batch(X[start : start + n_rows]), tf.float32), *weights)
             for start in range(0, len(X), n_rows)
         ]
         return np.concatenate([part[output].numpy() for part in parts])
+
+    def _keep(self, state: State) -> None:
+        self._state = state
+        self._weight_tensors = [tf.constant(weight) for weight in state.weights]
+        forward(self._plan)  # traced now, so that prediction may come from many threads
+        self.__dict__.pop("model_", None)
+
+    @functools.cached_property
+    def model_(self) -> keras.Model:
+        """A copy of the network, compiled; what is done to it does not change the estimator."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
+        model = self._plan.model()
+        model.set_weights(self._state.weights)
+        optimizer, _ = self._compile_arguments(self.learning_rate_schedule)
+        model.compile(
+            optimizer=optimizer, loss="categorical_crossentropy", metrics=self._metrics()
+        )
+        return model
 
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""
         check_is_fitted(self)
         self.model_.summary()
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_state")
+
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_forward"}
+        return {name: value for name, value in state.items() if name not in CACHED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if hasattr(self, "model_"):
-            self._forward = _compile_forward(self.model_)
-
-
-def _compile_forward(model: keras.Model) -> Callable[..., Any]:
-    """Compile one call of the network, for any number of rows: its features and its outputs."""
-    both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
-    rows = tf.TensorSpec(model.input.shape, model.input.dtype)
-    function = tf.function(lambda batch: both(batch, training=False), autograph=False)
-    # A concrete function: nothing is traced at the first prediction, from whatever thread.
-    return function.get_concrete_function(rows)  # type: ignore[no-any-return]
+        if self.__sklearn_is_fitted__():
+            self._keep(self._state)
 
 
 def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
@@ -558,13 +599,6 @@ def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
                 f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
                 f"{', '.join(known)}."
             )
-
-
-def _exempt_from_decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
-    """Keep weight decay to the kernels; it harms biases and normalization parameters."""
-    optimizer.exclude_from_weight_decay(
-        var_list=[weight for weight in model.trainable_weights if len(weight.shape) < 2]
-    )
 
 
 def _integer(seed: np.random.SeedSequence) -> int:

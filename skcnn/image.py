@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, parse, set_standardization
+from ._compiled import Plan, forward
 from ._image_files import ImageFiles, is_paths
 from ._keras import Array, KerasEstimator
 from .augmentation import ImageAugmenter, row_chunks
@@ -105,7 +106,7 @@ class ImageClassifier(
     input_shape_ : tuple of (height, width, channels)
         Shape of an image.
     model_ : keras.Model
-        The network.
+        A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
         One value an epoch of ``loss`` and ``accuracy``, ``val_loss`` and ``val_accuracy`` where
         there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``.
@@ -218,7 +219,7 @@ class ImageClassifier(
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.model_.layers[-1].input.shape[-1])
+        return int(forward(self._plan).structured_outputs[0].shape[-1])
 
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
@@ -343,17 +344,21 @@ class ImageClassifier(
             )
         return given
 
-    def _build_network(
-        self, X: Array, y: Array, weight: Array | None, rows: Array, seed: int
-    ) -> keras.Model:
-        model = build_network(
-            self._layers,
-            self.input_shape_,
-            len(self.classes_),
-            batch_norm=self.batch_norm,
-            standardize=self.standardize,
-            seed=seed,
+    def _network_plan(self, X: Array, y: Array) -> Plan:
+        return Plan(
+            build_network,
+            (
+                ("layers", self._layers),
+                ("input_shape", self.input_shape_),
+                ("n_classes", len(self.classes_)),
+                ("batch_norm", bool(self.batch_norm)),
+                ("standardize", bool(self.standardize)),
+            ),
         )
+
+    def _initialize(
+        self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array
+    ) -> None:
         if self.standardize:
             set_standardization(model, *channel_statistics(X, rows))
         # Start from the class frequencies, as an imbalanced problem would otherwise spend its
@@ -362,7 +367,6 @@ class ImageClassifier(
             y[rows], axis=0, weights=None if weight is None else weight[rows]
         ) * len(rows)
         model.layers[-1].bias.assign(np.log(frequency / frequency.mean()))
-        return model
 
     def _balance(self, y: Array) -> Array | None:
         if self.class_weight is None:

@@ -20,7 +20,12 @@ from _data import machine
 from skcnn import Seq2SeqRNN, character_accuracy_score, make_arithmetic
 
 N_TRAIN = 45_000
-CLASSIC = {"learning_rate": 0.001, "learning_rate_schedule": "constant", "batch_size": 128}
+CLASSIC = {
+    "learning_rate": 0.001,
+    "learning_rate_schedule": "constant",
+    "batch_size": 128,
+    "weight_decay": 0.0,
+}
 
 
 def report(name: str, X: np.ndarray, y: np.ndarray, **parameters: Any) -> None:

@@ -1,0 +1,190 @@
+"""Compiled networks that later fits use again.
+
+Building a network and tracing its training step takes seconds, which is most of the time of a fit
+on small data. Both depend on the plan of the network and the settings of the optimizer alone, so
+a network that one fit has trained can serve the next: weights, optimizer state and seeds are set
+anew, and what the estimator keeps is a copy of their values.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# Networks that wait to be used again, and prediction functions. Each holds its traced graph.
+MAX_IDLE = 8
+MAX_FORWARDS = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network is built from: a function and its arguments. Equal plans, equal networks."""
+
+    build: Callable[..., keras.Model]
+    arguments: tuple[tuple[str, Hashable], ...]
+
+    def model(self) -> keras.Model:
+        """Build the network."""
+        return self.build(**dict(self.arguments))
+
+
+@dataclass
+class State:
+    """The values of everything that training changes."""
+
+    weights: list[Array]
+    seeds: list[Array]
+    optimizer: list[Array]
+
+
+class CompiledNetwork:
+    """A network with its optimizer, loss and metrics, whose training step is traced once.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network.
+    optimizer : keras.optimizers.Optimizer
+        A fresh optimizer, used by this network alone.
+    loss : keras.losses.Loss
+        The loss.
+    metrics : list
+        What Keras records.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        optimizer: keras.optimizers.Optimizer,
+        loss: keras.losses.Loss,
+        metrics: list[Any],
+    ) -> None:
+        self.model = plan.model()
+        self.optimizer = optimizer
+        # Weight decay harms biases and normalization parameters.
+        optimizer.exclude_from_weight_decay(
+            var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
+        )
+        self.model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+        # Optimizer and metrics would make their variables while the training step is traced, and
+        # TensorFlow would trace it a second time.
+        optimizer.build(self.model.trainable_variables)
+        target = keras.ops.zeros((1, *self.model.output_shape[1:]))
+        self.model.compute_metrics(None, target, target)
+        self._seeds = [
+            layer.seed_generator.state
+            for layer in self.model.layers
+            if getattr(layer, "seed_generator", None) is not None
+        ]
+        self._first = self.state()
+
+    def start(self, seed: int) -> None:
+        """Set all to where a fresh network with this seed starts."""
+        self.load(self._first)
+        rng = np.random.default_rng(seed)
+        for variable in self.model.trainable_variables:
+            if len(variable.shape) > 1:
+                kind = keras.initializers.GlorotUniform
+                if variable.name == "recurrent_kernel":
+                    kind = keras.initializers.Orthogonal
+                draw = kind(seed=int(rng.integers(2**31)))
+                variable.assign(draw(variable.shape, dtype=variable.dtype))
+        for state in self._seeds:
+            state.assign(np.array([rng.integers(2**31), 0]))
+
+    def state(self) -> State:
+        """Copy the values out."""
+        return State(
+            _values(self.model.weights), _values(self._seeds), _values(self.optimizer.variables)
+        )
+
+    def load(self, state: State, *, optimizer: bool = True) -> None:
+        """Set the values, or all but those of the optimizer, which start anew."""
+        _assign(self.model.weights, state.weights)
+        _assign(self._seeds, state.seeds)
+        if not optimizer or len(state.optimizer) != len(self._first.optimizer):
+            state = self._first
+        _assign(self.optimizer.variables, state.optimizer)
+
+
+class NetworkPool:
+    """Compiled networks that wait for the next fit of their kind; a fit has one for itself."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._idle: list[tuple[Hashable, CompiledNetwork]] = []
+        self._lock = threading.Lock()
+
+    def take(self, key: Hashable) -> CompiledNetwork | None:
+        """Take a network out, None where there is none of this kind."""
+        with self._lock:
+            for index in reversed(range(len(self._idle))):
+                if self._idle[index][0] == key:
+                    return self._idle.pop(index)[1]
+        return None
+
+    def give(self, key: Hashable, network: CompiledNetwork) -> None:
+        """Put a network in, in the place of the one that waits longest where all are taken."""
+        with self._lock:
+            self._idle.append((key, network))
+            del self._idle[: -self.size]
+
+
+POOL = NetworkPool(MAX_IDLE)
+
+
+def compile_key(
+    plan: Plan, optimizer: keras.optimizers.Optimizer, loss: keras.losses.Loss, metrics: list[Any]
+) -> Hashable:
+    """Name what is fixed in a traced training step.
+
+    Learning rate and weight decay are not: they are variables of the optimizer.
+    """
+    settings = dict(optimizer.get_config())
+    settings.pop("name")
+    for name in ("learning_rate", "weight_decay"):
+        if isinstance(settings.get(name), float | int):
+            settings[name] = settings[name] > 0
+    fixed = json.dumps([settings, loss.get_config()], sort_keys=True, default=repr)
+    return plan, type(optimizer), type(loss), fixed, tuple(metrics)
+
+
+@functools.lru_cache(maxsize=MAX_FORWARDS)
+def forward(plan: Plan) -> Any:
+    """Compile one call of a network: a batch and its weights to its features and outputs.
+
+    The weights are inputs, so one function serves all estimators of a plan, from any thread. It
+    takes any number of rows and is traced here, not at the first prediction.
+    """
+    model = plan.model()
+    both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
+
+    def run(batch: Any, *values: Any) -> Any:
+        with keras.StatelessScope(list(zip(model.weights, values, strict=True))):
+            return both(batch, training=False)
+
+    return tf.function(run, autograph=False).get_concrete_function(
+        tf.TensorSpec(model.input.shape, model.input.dtype),
+        *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
+    )
+
+
+def _values(variables: Iterable[Any]) -> list[Array]:
+    # Copies, as TensorFlow may go on writing where it lets NumPy read.
+    return [np.array(variable.value.numpy()) for variable in variables]
+
+
+def _assign(variables: Iterable[Any], values: Iterable[Array]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

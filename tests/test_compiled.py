@@ -1,0 +1,177 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pytest
+
+from skcnn import ImageAugmenter, ImageClassifier, Seq2SeqRNN, load_digit_images, make_arithmetic
+from skcnn._compiled import POOL, NetworkPool, forward
+
+X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
+QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
+
+
+def net(**parameters):
+    architecture = "CONV-4 -> RELU -> RES[CONV-6] -> DROPOUT-0.3 -> POOL -> FCS"
+    defaults = {"architecture": architecture, "epochs": 2, "random_state": 0}
+    return ImageClassifier(**{**defaults, **parameters})
+
+
+def seq(**parameters):
+    return Seq2SeqRNN(**{"epochs": 2, "hidden_size": 8, "random_state": 0, **parameters})
+
+
+def forget():
+    POOL._idle.clear()
+    forward.cache_clear()
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Start with an empty pool; list the networks that are built."""
+    made = []
+    original = NetworkPool.take
+
+    def take(self, key):
+        network = original(self, key)
+        made.append("used again" if network else "built")
+        return network
+
+    monkeypatch.setattr(NetworkPool, "take", take)
+    forget()
+    return made
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"optimizer": "sgd", "optimizer__momentum": 0.9},
+        {"optimizer": keras.optimizers.RMSprop(0.002)},
+        {"optimizer": "adamw", "learning_rate_schedule": "constant"},
+        {"weight_decay": 0.1, "label_smoothing": 0.1},
+        {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 4)},
+        {"augmentation": ImageAugmenter(rotation_range=20, mixup=0.2)},
+        {"early_stopping": True, "class_weight": "balanced", "batch_norm": False},
+    ],
+)
+def test_a_network_used_again_gives_the_bits_of_a_fresh_one(built, parameters):
+    fresh = net(**parameters).fit(X, Y)
+    others = {"random_state": 7, "standardize": True}
+    if not isinstance(parameters.get("optimizer"), keras.optimizers.Optimizer):
+        others["weight_decay"] = 2 * parameters.get("weight_decay", 0)
+        if isinstance(parameters.get("learning_rate_schedule", ""), str):
+            others["learning_rate"] = 0.3
+    net(**{**parameters, **others}).fit(X[::-1], Y[::-1])
+    again = net(**parameters).fit(X, Y)
+    assert built == ["built", "used again", "used again"]
+    np.testing.assert_array_equal(again.predict_proba(X), fresh.predict_proba(X))
+    assert again.history_["loss"] == fresh.history_["loss"]
+
+
+@pytest.mark.parametrize("decoder", ["repeat", "attention"])
+def test_recurrent_networks_are_used_again(built, decoder):
+    fresh = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)
+    seq(decoder=decoder, random_state=3, learning_rate=0.5).fit(QUESTIONS, ANSWERS)
+    again = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)
+    assert built == ["built", "used again", "used again"]
+    np.testing.assert_array_equal(again.predict_proba(QUESTIONS), fresh.predict_proba(QUESTIONS))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer__beta_1": 0.5},
+        {"label_smoothing": 0.1},
+        {"weight_decay": 0.1},
+        {"batch_norm": False},
+        {"standardize": False},
+        {"architecture": "FCS"},
+    ],
+)
+def test_what_a_traced_step_fixes_needs_a_network_of_its_own(built, change):
+    net().fit(X, Y)
+    net(**change).fit(X, Y)
+    assert built == ["built", "built"]
+
+
+def test_a_later_fit_does_not_touch_what_an_estimator_has_learnt():
+    first = net(random_state=1).fit(X, Y)
+    expected, weights = first.predict_proba(X), first.model_.get_weights()
+    net(random_state=2).fit(X, Y)
+    np.testing.assert_array_equal(first.predict_proba(X), expected)
+    for one, other in zip(first.model_.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_model_is_a_copy():
+    fitted = net(optimizer__beta_2=0.95).fit(X, Y)
+    expected = fitted.predict_proba(X)
+    batch = X[..., None].astype(np.float32)
+    np.testing.assert_allclose(fitted.model_(batch, training=False), expected, atol=1e-6)
+    assert fitted.model_ is fitted.model_
+    assert fitted.model_.optimizer.beta_2 == 0.95
+    fitted.model_.set_weights([np.zeros_like(w) for w in fitted.model_.get_weights()])
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert not hasattr(net(), "model_")
+
+
+class KeepsItsModel(keras.callbacks.Callback):
+    pass
+
+
+def test_the_model_of_a_users_callback_is_not_used_again(built):
+    fitted = net(callbacks=[KeepsItsModel()]).fit(X, Y)
+    kept = fitted.callbacks_[0].model.get_weights()
+    net(random_state=5).fit(X, Y)
+    for one, other in zip(fitted.callbacks_[0].model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
+    def steps(between):
+        part = net(learning_rate=0.01).partial_fit(X, Y)
+        if between:
+            net(random_state=9).fit(X, Y)  # trains the same compiled network
+        return part.partial_fit(X, Y).predict_proba(X)
+
+    np.testing.assert_array_equal(steps(True), steps(False))
+
+
+def test_fits_in_threads_are_those_of_one_thread():
+    def fit(seed):
+        return net(random_state=seed).fit(X, Y).predict_proba(X)
+
+    expected = [fit(seed) for seed in range(4)]
+    forget()
+    with ThreadPoolExecutor(4) as threads:
+        for one, other in zip(threads.map(fit, range(4)), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_pool_is_bounded_and_drops_what_waits_longest():
+    pool = NetworkPool(2)
+    for name in "abc":
+        pool.give(name, name.upper())
+    assert [pool.take(name) for name in "abc"] == [None, "B", "C"]
+    assert pool.take("c") is None
+
+
+MEMORY = """
+from skcnn import ImageClassifier, load_digit_images
+X, y = (data[:100] for data in load_digit_images(return_X_y=True))
+
+def refit(times):
+    for seed in range(times):
+        ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1, random_state=seed).fit(X, y).predict(X)
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+before = refit(20)
+print(refit(200) - before)
+"""
+
+
+def test_two_hundred_refits_grow_the_process_by_less_than_50_mb(run_python):
+    assert int(run_python(MEMORY).stdout) < 50e6
