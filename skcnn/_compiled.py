@@ -103,6 +103,16 @@ class CompiledNetwork:
         for state in self._seeds:
             state.assign(np.array([rng.integers(2**31), 0]))
 
+    def adopt(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Take over the learning rate and the weight decay of another optimizer of the kind."""
+        if optimizer is self.optimizer:
+            return
+        # A schedule is a part of the traced step.
+        if not isinstance(optimizer.get_config()["learning_rate"], dict):
+            self.optimizer.learning_rate = float(optimizer.learning_rate)
+        if optimizer.weight_decay:
+            self.optimizer.weight_decay.assign(optimizer.weight_decay)
+
     def state(self) -> State:
         """Copy the values out."""
         return State(

@@ -310,8 +310,7 @@ class KerasEstimator(BaseEstimator):
             self._initialize(model, X, y, weight, rows)
         else:
             network.load(self._state, optimizer=keep_history)
-        if isinstance(schedule, str):
-            network.optimizer.learning_rate = float(optimizer.learning_rate)
+        network.adopt(optimizer)
         if reset or not keep_history:
             self.history_: dict[str, list[float]] = {}
         if weight is not None:
@@ -377,14 +376,13 @@ class KerasEstimator(BaseEstimator):
             # The user's callbacks keep the model that they were called with.
             return CompiledNetwork(self._plan, optimizer, loss, metrics), lambda: None
         key = compile_key(self._plan, optimizer, loss, metrics)
-        weight_decay = optimizer.weight_decay
         network = POOL.take(key)
         if network is None:
-            if weight_decay:
-                optimizer.weight_decay = keras.Variable(weight_decay, trainable=False)
-            network = CompiledNetwork(self._plan, optimizer, loss, metrics)
-        elif weight_decay:
-            network.optimizer.weight_decay.assign(weight_decay)
+            own = type(optimizer).from_config(optimizer.get_config())
+            if own.weight_decay:
+                # Traced as a number it would be a constant.
+                own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
+            network = CompiledNetwork(self._plan, own, loss, metrics)
         return network, functools.partial(POOL.give, key, network)
 
     def _draw_seed(self) -> int:

@@ -275,7 +275,7 @@ def make_arithmetic(
     >>> from skcnn import make_arithmetic
     >>> X, y = make_arithmetic(3, random_state=0)
     >>> X, y
-    (array(['5-0', '9-79', '3-467'], dtype='<U7'), array(['5', '-70', '-464'], dtype='<U4'))
+    (array(['3-60', '4-72', '9-117'], dtype='<U5'), array(['-57', '-68', '-108'], dtype='<U4'))
     """
     ordered = operation == "-"
     n_numbers = 10**n_digits

@@ -69,6 +69,16 @@ def test_a_network_used_again_gives_the_bits_of_a_fresh_one(built, parameters):
     assert again.history_["loss"] == fresh.history_["loss"]
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
+def test_variables_of_the_optimizer_change_without_a_new_network(built, name):
+    used = [net(**{name: value}).fit(X, Y).predict_proba(X) for value in (0.05, 1.0)]
+    assert built == ["built", "used again"]
+    forget()
+    fresh = [net(**{name: value}).fit(X, Y).predict_proba(X) for value in (1.0, 0.05)]
+    np.testing.assert_array_equal(used, fresh[::-1])
+    assert not np.allclose(*used)
+
+
 @pytest.mark.parametrize("decoder", ["repeat", "attention"])
 def test_recurrent_networks_are_used_again(built, decoder):
     fresh = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)

@@ -144,7 +144,7 @@ def test_the_classic_network_has_205324_parameters():
         {"optimizer__beta_1": 0.5},
         {"learning_rate": 0.02},
         {"learning_rate_schedule": "constant"},
-        {"weight_decay": 0.1},
+        {"weight_decay": 3.0},
         {"label_smoothing": 0.2},
         {"early_stopping": True},
         {"random_state": 1},
