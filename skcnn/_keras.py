@@ -175,6 +175,14 @@ class KerasEstimator(BaseEstimator):
             This estimator.
         """
         routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
+        for name in set(params) - set(routed):
+            whole, _, part = name.partition("__")
+            value = params.get(whole, getattr(self, whole, None))
+            if part and whole in self.get_params(deep=False) and not hasattr(value, "set_params"):
+                raise ValueError(
+                    f"{name} cannot be set, because {whole} is {value!r}, which has no "
+                    "parameters. Set it first."
+                )
         super().set_params(**{name: params[name] for name in params if name not in routed})
         for name, value in routed.items():
             setattr(self, name, value)

@@ -198,7 +198,9 @@ class OneHot:
         return len(self.codes)
 
     def __getitem__(self, rows: Any) -> Array:
-        one_hot: Array = np.eye(self.shape[2], dtype=np.float32)[self.codes[rows]]
+        codes = self.codes[rows]
+        one_hot = np.zeros((*codes.shape, self.shape[2]), dtype=np.float32)
+        np.put_along_axis(one_hot, codes[..., None].astype(np.intp), 1, axis=-1)
         return one_hot
 
 

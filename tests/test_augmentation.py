@@ -167,6 +167,19 @@ def test_it_is_a_parameter_and_no_pipeline_step():
         make_pipeline(augmenter, net).fit(images(), [0, 1] * 4)
 
 
+def test_settings_need_an_augmenter():
+    with pytest.raises(ValueError, match="augmentation__mixup cannot be set, because augm.* None"):
+        MiniCNN().set_params(augmentation__mixup=0.2)
+    net = MiniCNN().set_params(augmentation=ImageAugmenter(), augmentation__mixup=0.2)
+    assert net.augmentation.mixup == 0.2
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 1), (2, 1, 3)])
+def test_tiny_images(shape):
+    X = images(5, shape)
+    assert augmented(X, **EVERYTHING).shape == X.shape
+
+
 # SampleGenerator
 
 
