@@ -6,8 +6,12 @@ with quiet_tensorflow_start():
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
-    from .metrics import character_accuracy_score, exact_match_score
-    from .plotting import AugmentationDisplay
+    from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
+    from .plotting import (
+        AugmentationDisplay,
+        MisclassifiedImagesDisplay,
+        TrainingHistoryDisplay,
+    )
     from .sequence import CharacterTable, Seq2SeqRNN
 
 __all__ = [
@@ -17,11 +21,14 @@ __all__ = [
     "ImageAugmenter",
     "ImageClassifier",
     "MiniCNN",
+    "MisclassifiedImagesDisplay",
     "SampleGenerator",
     "Seq2SeqRNN",
     "StackedCNN",
+    "TrainingHistoryDisplay",
     "VGGLite",
     "character_accuracy_score",
+    "confident_error_counts",
     "exact_match_score",
     "fetch_cifar10",
     "load_digit_images",

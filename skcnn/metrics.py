@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length
+from numpy.typing import NDArray
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import _check_sample_weight
 
 from ._strings import check_strings
@@ -94,6 +96,76 @@ def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = N
     weight = np.ones(len(places)) if weight is None else weight
     total = weight @ places
     return float(weight @ right / total) if total else 1.0
+
+
+def confident_error_counts(
+    y_true: Any,
+    y_proba: Any,
+    *,
+    margin: float = 1.8,
+    labels: Any = None,
+    sample_weight: Any = None,
+) -> NDArray[Any]:
+    """Count, for each class, the samples that a classifier is confidently wrong about.
+
+    A sample counts when its one-hot class and its probabilities differ by more than `margin`,
+    added up over the classes. The sum goes from 0 to 2: it is twice the probability that the
+    right class lacks, so a margin of 1.8 counts samples whose class was given less than 0.1.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        The right classes.
+    y_proba : array-like of shape (n_samples, n_classes)
+        Predicted probabilities.
+    margin : float, default=1.8
+        From 0 to 2.
+    labels : array-like of shape (n_classes,), default=None
+        The classes of the columns of `y_proba`. None takes those of `y_true`, sorted.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Number, or weight, of such samples of each class.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not as many as the classes, or `y_true` has others.
+
+    See Also
+    --------
+    MisclassifiedImagesDisplay : The images.
+
+    Examples
+    --------
+    >>> from skcnn import confident_error_counts
+    >>> confident_error_counts(["cat", "dog", "dog"], [[0.7, 0.3], [0.2, 0.8], [0.95, 0.05]])
+    array([0, 1])
+    """
+    y_true = column_or_1d(y_true)
+    y_proba = check_array(y_proba, input_name="y_proba")
+    check_consistent_length(y_true, y_proba, sample_weight)
+    if not isinstance(margin, Real) or not 0 <= margin <= 2:
+        raise ValueError(f"margin must be a number from 0 to 2, got {margin!r}.")
+    labels = np.unique(y_true) if labels is None else column_or_1d(labels)
+    if len(labels) != y_proba.shape[1]:
+        raise ValueError(
+            f"y_proba has {y_proba.shape[1]} columns, but there are {len(labels)} labels: "
+            f"{labels!r}. Give all classes as labels."
+        )
+    unknown = np.setdiff1d(y_true, labels)
+    if len(unknown):
+        raise ValueError(f"y_true has classes that are not among the labels: {unknown!r}.")
+    order = np.argsort(labels)
+    codes = order[np.searchsorted(labels, y_true, sorter=order)]
+    difference = np.abs(np.eye(len(labels))[codes] - y_proba).sum(axis=1)
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
+        sample_weight = sample_weight[difference > margin]
+    return np.bincount(codes[difference > margin], sample_weight, minlength=len(labels))
 
 
 def _checked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any]:

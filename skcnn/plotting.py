@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 
-Array = NDArray[Any]
+from ._image_files import Array, is_paths, read_images
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow.
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 
 
 class AugmentationDisplay:
@@ -80,13 +84,10 @@ class AugmentationDisplay:
         AugmentationDisplay
             The display, drawn.
         """
-        images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+        images = _check_images(X)
         # One call for all variants, so that mixup has partners even for a single image.
-        changed = estimator.transform(np.repeat(images, n_variants, 0), random_state=random_state)
-        if images.ndim == 3:
-            images, changed = images[..., None], changed[..., None]
-        if images.shape[-1] not in (1, 3):
-            images, changed = images[..., :1], changed[..., :1]
+        changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
+        changed = _check_images(changed)
         variants = changed.reshape(len(images), n_variants, *images.shape[1:])
         return cls(images, variants).plot(ax=ax)
 
@@ -132,4 +133,323 @@ class AugmentationDisplay:
         ax.set_xlabel("augmented variants")
         self.ax_ = ax
         self.figure_ = ax.figure
+        return self
+
+
+def _check_images(X: Any) -> Array:
+    """Return images of one channel or three, the first where there are others."""
+    images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            "X must be images of shape (n_samples, height, width[, channels]), got an array of "
+            f"shape {images.shape}."
+        )
+    if images.ndim == 3:
+        return images[..., None]  # type: ignore[no-any-return]
+    return images if images.shape[-1] in (1, 3) else images[..., :1]  # type: ignore[no-any-return]
+
+
+class TrainingHistoryDisplay:
+    """Accuracy and loss after each epoch, of one or several estimators.
+
+    Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
+
+    Parameters
+    ----------
+    histories : dict of str to dict of str to list of float
+        The ``history_`` of each estimator, by the name to show.
+    best_iterations : dict of str to int, default=None
+        The epochs, counted from 1, to mark.
+    metric : str, default="accuracy"
+        What to draw beside the loss, such as ``"exact_match"`` of a Seq2SeqRNN.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
+        The axes of metric and loss, after :meth:`plot`.
+    figure_ : matplotlib.figure.Figure
+        The figure that has them.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, TrainingHistoryDisplay, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> net = MiniCNN(epochs=3, early_stopping=True, random_state=0).fit(X[:500], y[:500])
+    >>> display = TrainingHistoryDisplay.from_estimator(net)
+    >>> [line.get_label() for line in display.axes_[0].get_lines()][:2]
+    ['training', 'validation']
+    """
+
+    def __init__(
+        self,
+        histories: Mapping[str, Mapping[str, Sequence[float]]],
+        *,
+        best_iterations: Mapping[str, int] | None = None,
+        metric: str = "accuracy",
+    ) -> None:
+        self.histories = histories
+        self.best_iterations = best_iterations
+        self.metric = metric
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, metric: str = "accuracy", axes: Any = None) -> Self:
+        """Draw the history of a fitted estimator, or of several.
+
+        Parameters
+        ----------
+        estimator : estimator or dict of str to estimator
+            Fitted, with a ``history_``. A dict names the estimators.
+        metric : str, default="accuracy"
+            What to draw beside the loss.
+        axes : sequence of two matplotlib.axes.Axes, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        TrainingHistoryDisplay
+            The display, drawn.
+        """
+        estimators = estimator if isinstance(estimator, Mapping) else {"": estimator}
+        for each in estimators.values():
+            check_is_fitted(each)
+        histories = {name: each.history_ for name, each in estimators.items()}
+        for history in histories.values():
+            if metric not in history:
+                raise ValueError(f"metric={metric!r} is not in the history: {sorted(history)}.")
+        best = {name: each.best_iteration_ for name, each in estimators.items()}
+        return cls(histories, best_iterations=best, metric=metric).plot(axes=axes)
+
+    def plot(self, *, axes: Any = None) -> Self:
+        """Draw the curves: training dashed, validation solid, the epoch whose weights are kept as a dot.
+
+        Parameters
+        ----------
+        axes : sequence of two matplotlib.axes.Axes, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        self
+            The display.
+        """
+        import matplotlib.pyplot as plt
+
+        if axes is None:
+            _, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+        for ax, name in zip(axes, (self.metric, "loss"), strict=True):
+            for index, (label, history) in enumerate(self.histories.items()):
+                self._draw(ax, name, label, history, COLOURS[index % len(COLOURS)])
+            ax.set(xlabel="Epoch", ylabel=name.replace("_", " ").capitalize())
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.grid(alpha=0.3)
+        axes[0].legend()
+        self.axes_ = np.asarray(axes)
+        self.figure_ = axes[0].figure
+        return self
+
+    def _draw(
+        self, ax: Any, name: str, label: str, history: Mapping[str, Sequence[float]], colour: str
+    ) -> None:
+        epochs = np.arange(1, len(history[name]) + 1)
+        ax.plot(epochs, history[name], "--", color=colour, label=f"{label} training".strip())
+        values = history.get(f"val_{name}")
+        if values is None:
+            return
+        ax.plot(epochs, values, color=colour, label=f"{label} validation".strip())
+        best = (self.best_iterations or {}).get(label)
+        if best is not None:
+            mark = f"{label} epoch {best}, kept".strip()
+            ax.plot(best, values[best - 1], "o", color=colour, label=mark)
+
+
+class MisclassifiedImagesDisplay:
+    """The images whose wrong class a classifier is most sure of.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one; its parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of shape (height, width, channels)
+        The images, of one channel (grey) or three (RGB), the surest mistake first.
+    y_true : ndarray of shape (n_images,)
+        Their classes.
+    y_pred : ndarray of shape (n_images,)
+        The predicted classes.
+    probability : ndarray of shape (n_images,)
+        The probabilities of those.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes
+        The axes, one an image, after :meth:`plot`.
+    figure_ : matplotlib.figure.Figure
+        The figure that has them.
+
+    See Also
+    --------
+    confident_error_counts : How many there are of each class.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, MisclassifiedImagesDisplay, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> net = MiniCNN(epochs=3, random_state=0).fit(X[:500], y[:500])
+    >>> display = MisclassifiedImagesDisplay.from_estimator(net, X[500:], y[500:], n_images=4)
+    >>> bool((display.y_true != display.y_pred).all())
+    True
+    """
+
+    def __init__(
+        self, images: Sequence[Array], y_true: Array, y_pred: Array, probability: Array
+    ) -> None:
+        self.images = images
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.probability = probability
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        n_images: int = 12,
+        class_names: Sequence[str] | None = None,
+        n_columns: int = 6,
+        figure: Any = None,
+    ) -> Self:
+        """Predict and draw the surest mistakes.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Fitted, with ``predict_proba`` and ``classes_``.
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
+            The images, or paths of image files.
+        y : array-like of shape (n_samples,)
+            Their classes.
+        n_images : int, default=12
+            The most images to draw.
+        class_names : sequence of str, default=None
+            Names to show, in the order of ``estimator.classes_``. None shows the labels.
+        n_columns : int, default=6
+            Images beside each other.
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        MisclassifiedImagesDisplay
+            The display, drawn.
+        """
+        return cls.from_predictions(
+            X,
+            y,
+            estimator.predict_proba(X),
+            classes=estimator.classes_,
+            n_images=n_images,
+            class_names=class_names,
+            n_columns=n_columns,
+            figure=figure,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X: Any,
+        y_true: Any,
+        y_proba: Any,
+        *,
+        classes: Any,
+        n_images: int = 12,
+        class_names: Sequence[str] | None = None,
+        n_columns: int = 6,
+        figure: Any = None,
+    ) -> Self:
+        """Draw the surest mistakes among predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
+            The images, or paths of image files. Of channels that are neither one nor three the
+            first is drawn.
+        y_true : array-like of shape (n_samples,)
+            Their classes.
+        y_proba : array-like of shape (n_samples, n_classes)
+            Predicted probabilities.
+        classes : array-like of shape (n_classes,)
+            The labels of the columns of `y_proba`.
+        n_images : int, default=12
+            The most images to draw.
+        class_names : sequence of str, default=None
+            Names to show, in the order of `classes`. None shows the labels.
+        n_columns : int, default=6
+            Images beside each other.
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        MisclassifiedImagesDisplay
+            The display, drawn.
+        """
+        # Files one by one, as their sizes may differ.
+        images: Any = None if is_paths(X) else _check_images(X)
+        y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
+        classes = np.asarray(classes)
+        names = classes if class_names is None else np.asarray(class_names)
+        check_consistent_length(X, y_true, y_proba)
+        if not len(classes) == len(names) == y_proba.shape[1]:
+            raise ValueError(
+                f"y_proba has {y_proba.shape[1]} columns, for {len(classes)} classes and "
+                f"{len(names)} class_names; there must be as many of each."
+            )
+        best = y_proba.argmax(axis=1)
+        probability = y_proba.max(axis=1)
+        wrong = np.flatnonzero(classes[best] != y_true)
+        rows = wrong[np.argsort(-probability[wrong], kind="stable")][:n_images]
+        chosen = [read_images([X[row]])[0] if images is None else images[row] for row in rows]
+        shown = dict(zip(classes.tolist(), names.tolist(), strict=True))
+        true = np.array([shown.get(label, label) for label in y_true[rows].tolist()])
+        display = cls(chosen, true, names[best[rows]], probability[rows])
+        return display.plot(n_columns=n_columns, figure=figure)
+
+    def plot(self, *, n_columns: int = 6, figure: Any = None) -> Self:
+        """Draw the images in a grid, each with its class and what it was taken for.
+
+        Parameters
+        ----------
+        n_columns : int, default=6
+            Images beside each other.
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        self
+            The display.
+        """
+        import matplotlib.pyplot as plt
+
+        n_rows = max(1, -(-len(self.images) // n_columns))
+        if figure is None:
+            size = (1.6 * n_columns, 2.1 * n_rows)
+            figure = plt.figure(figsize=size, layout="constrained")
+        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for ax in axes:
+            ax.set_axis_off()
+        if not len(self.images):
+            figure.suptitle("no mistakes")
+            axes = axes[:0]
+        for ax, image, true, predicted, probability in zip(
+            axes, self.images, self.y_true, self.y_pred, self.probability, strict=False
+        ):
+            low, high = float(image.min()), float(image.max())
+            scaled = (image - low) / (high - low or 1.0)
+            ax.imshow(scaled if image.shape[-1] == 3 else scaled[..., 0], cmap="gray", vmax=1)
+            ax.set_title(f"{true}\nas {predicted}, {probability:.2f}", fontsize=9)
+        self.axes_ = axes[: len(self.images)]
+        self.figure_ = figure
         return self

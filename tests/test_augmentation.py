@@ -168,7 +168,7 @@ def test_it_is_a_parameter_and_no_pipeline_step():
 
 
 def test_settings_need_an_augmenter():
-    with pytest.raises(ValueError, match="augmentation__mixup cannot be set, because augm.* None"):
+    with pytest.raises(ValueError, match=r"augmentation__mixup cannot be set, because .* is None"):
         MiniCNN().set_params(augmentation__mixup=0.2)
     net = MiniCNN().set_params(augmentation=ImageAugmenter(), augmentation__mixup=0.2)
     assert net.augmentation.mixup == 0.2

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
+from sklearn.datasets import load_digits
 from sklearn.metrics import make_scorer
+from sklearn.naive_bayes import GaussianNB
 
-from skcnn import character_accuracy_score, exact_match_score
+from skcnn import character_accuracy_score, confident_error_counts, exact_match_score
 
 TRUE, GUESSED = ["12", "-7", "305", ""], ["12", "-1", "35", ""]
 
@@ -62,3 +64,51 @@ def test_they_make_scorers():
 
     scorer = make_scorer(character_accuracy_score)
     assert scorer(Upper(), np.array(["ab", "c"]), np.array(["AB", "D"])) == 2 / 3
+
+
+# Confident errors
+
+CLASSES = np.array(["a", "b", "c", "b", "b"])
+PROBABILITY = np.array(
+    [[0.09, 0.9, 0.01], [0.96, 0.04, 0], [0.2, 0.2, 0.6], [0, 0.05, 0.95], [0.9, 0.1, 0]]
+)
+
+
+def test_confident_errors_are_counted_by_true_class():
+    # the last sample lies on the margin of 2 * (1 - 0.1), not above it
+    assert confident_error_counts(CLASSES, PROBABILITY).tolist() == [1, 2, 0]
+    assert confident_error_counts(CLASSES, PROBABILITY, margin=1.91).tolist() == [0, 1, 0]
+    assert confident_error_counts(CLASSES, PROBABILITY, margin=0.5).tolist() == [1, 3, 1]
+    weighted = confident_error_counts(CLASSES, PROBABILITY, sample_weight=[0.5, 1, 1, 3, 1])
+    assert weighted.tolist() == [0.5, 4, 0]
+
+
+def test_labels_order_the_columns_of_confident_errors():
+    swapped = confident_error_counts(CLASSES, PROBABILITY[:, [2, 0, 1]], labels=["c", "a", "b"])
+    assert swapped.tolist() == [0, 1, 2]
+    two = confident_error_counts(CLASSES[:2], PROBABILITY[:2], labels=["a", "b", "c"])
+    assert two.tolist() == [1, 1, 0]
+
+
+def test_confident_errors_make_a_scorer():
+    scorer = make_scorer(confident_error_counts, response_method="predict_proba", margin=1.0)
+    X, y = load_digits(n_class=3, return_X_y=True)
+    counts = scorer(GaussianNB().fit(X, y), X, y)
+    wrong = np.bincount(y[GaussianNB().fit(X, y).predict(X) != y], minlength=3)
+    assert counts.tolist() == wrong.tolist()
+    assert counts.sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"y_true": ["a", "b"]}, "inconsistent numbers of samples"),
+        ({"y_true": ["a", "b", "a", "b", "b"]}, "y_proba has 3 columns, but there are 2 labels"),
+        ({"labels": ["a", "b", "x"]}, "y_true has classes that are not among the labels"),
+        ({"margin": 3}, "margin must be a number from 0 to 2, got 3"),
+        ({"y_proba": PROBABILITY[:, 0]}, "Expected 2D array"),
+    ],
+)
+def test_bad_probabilities_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        confident_error_counts(**{"y_true": CLASSES, "y_proba": PROBABILITY, **arguments})
