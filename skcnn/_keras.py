@@ -310,6 +310,8 @@ class KerasEstimator(BaseEstimator):
             weight = (weight / weight[rows].mean()).astype(np.float32)
 
         if reset:
+            # Unfitted until the new training has ended, not fitted to parts of two.
+            self.__dict__.pop("_state", None)
             self._plan = self._network_plan(X, y)
         network, give_back = self._take_network(optimizer)
         model = network.model

@@ -220,7 +220,7 @@ class TrainingHistoryDisplay:
         return cls(histories, best_iterations=best, metric=metric).plot(axes=axes)
 
     def plot(self, *, axes: Any = None) -> Self:
-        """Draw the curves: training dashed, validation solid, the epoch whose weights are kept as a dot.
+        """Draw the curves: training dashed, validation solid, the epoch that is kept as a dot.
 
         Parameters
         ----------

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from skcnn import ImageAugmenter, ImageClassifier, Seq2SeqRNN, load_digit_images, make_arithmetic
 from skcnn._compiled import POOL, NetworkPool, forward
@@ -137,6 +138,22 @@ def test_the_model_of_a_users_callback_is_not_used_again(built):
     net(random_state=5).fit(X, Y)
     for one, other in zip(fitted.callbacks_[0].model.get_weights(), kept, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Stops(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_leaves_nothing_half_done(built):
+    expected = net().fit(X, Y).predict_proba(X)
+    fitted = net(random_state=1).fit(X, Y)
+    fitted.set_params(callbacks=[Stops()], architecture="FCS")
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        fitted.predict(X)
+    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
 
 
 def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
