@@ -4,7 +4,20 @@ project = "skcnn"
 author = "The skcnn developers"
 release = version = skcnn.__version__
 
-extensions = ["numpydoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "ignore_pattern": r"benchmarks|quickstart",
+    "filename_pattern": "plot_",
+    "show_memory": False,
+    "abort_on_example_error": True,
+}
 autosummary_generate = True
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
