@@ -76,11 +76,7 @@ class CharacterTable(TransformerMixin, BaseEstimator):
         self.length = length
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return _of_strings(super().__sklearn_tags__())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -337,10 +333,7 @@ class Seq2SeqRNN(KerasEstimator):
         self.show_samples = show_samples
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
+        tags = _of_strings(super().__sklearn_tags__())
         tags.target_tags.required = True
         return tags
 
@@ -548,6 +541,14 @@ def build_seq2seq(
         dtype="float32",
     )(x)
     return keras.Model(inputs, outputs, name="network")
+
+
+def _of_strings(tags: Any) -> Any:
+    """Say in scikit-learn's tags that X is a 1-D array of strings."""
+    tags.input_tags.string = True
+    tags.input_tags.one_d_array = True
+    tags.input_tags.two_d_array = False
+    return tags
 
 
 def _code_points(strings: NDArray[np.str_]) -> NDArray[np.uint32]:

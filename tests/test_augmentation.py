@@ -26,6 +26,13 @@ EVERYTHING = {
 }
 
 
+@pytest.fixture(params=["plain", "fused"])
+def path(request, monkeypatch):
+    """Both ways that a batch can take, which draw other numbers."""
+    if request.param == "fused":
+        monkeypatch.setattr("skcnn.augmentation.FUSED_VALUES", 1)
+
+
 def images(n=8, shape=(8, 8, 3)):
     return RNG.integers(0, 256, (n, *shape), dtype=np.uint8)
 
@@ -43,7 +50,7 @@ def test_it_changes_nothing_by_default():
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_every_setting_changes_images(name):
+def test_every_setting_changes_images(name, path):
     X = images()
     changed = augmented(X, **{name: EVERYTHING[name]})
     assert changed.shape == X.shape
@@ -75,7 +82,7 @@ def test_values_keep_their_range_and_dtype(shape, dtype, low, high):
 
 
 @pytest.mark.parametrize(("name", "axis"), [("horizontal_flip", 2), ("vertical_flip", 1)])
-def test_flips_mirror_about_half_of_the_images(name, axis):
+def test_flips_mirror_about_half_of_the_images(name, axis, path):
     X = images(200)
     changed = augmented(X, **{name: True})
     mirrored = (changed == np.flip(X, axis)).all(axis=(1, 2, 3))
@@ -84,7 +91,7 @@ def test_flips_mirror_about_half_of_the_images(name, axis):
     assert 70 < mirrored.sum() < 130
 
 
-def test_shifts_are_whole_pixels_up_to_the_range():
+def test_shifts_are_whole_pixels_up_to_the_range(path):
     X = images(300, (8, 8, 1))
     changed = augmented(X, width_shift_range=0.25)
     mirrored = np.pad(X, ((0, 0), (0, 0), (3, 3), (0, 0)), mode="symmetric")
@@ -105,7 +112,7 @@ def test_rotation_is_in_degrees():
     assert little < 1 < 30 < much
 
 
-def test_cutout_is_a_box_in_the_middle_of_the_range():
+def test_cutout_is_a_box_in_the_middle_of_the_range(path):
     X = np.zeros((50, 16, 12, 3), np.float32)
     X[0, 0, 0] = 10.0
     painted = augmented(X, cutout=0.25)[1:] == 5.0
@@ -115,7 +122,7 @@ def test_cutout_is_a_box_in_the_middle_of_the_range():
     assert set(painted.sum(axis=(1, 2, 3))) == {4 * 3 * 3}
 
 
-def test_brightness_adds_and_contrast_multiplies_per_image():
+def test_brightness_adds_and_contrast_multiplies_per_image(path):
     X = RNG.uniform(0.4, 0.6, (30, 5, 5, 2))
     X[0, 0, 0], X[0, 0, 1] = 0.0, 1.0
     moved = augmented(X, brightness_range=0.2)[1:] - X[1:]
@@ -286,7 +293,21 @@ def test_any_number_of_workers_trains_a_bare_model_alike(workers):
     np.testing.assert_array_equal(trained_weights(workers), trained_weights(1))
 
 
-def test_mixup_mixes_labels_and_weights_by_the_shares_of_the_images():
+def test_whole_batches_of_large_data_are_fused(monkeypatch):
+    X, y = images(30), np.arange(30)
+    monkeypatch.setattr("skcnn.augmentation.FUSED_VALUES", X.size)
+    options = {"batch_size": 16, "random_state": 0, "shuffle": False}
+    for settings in (EVERYTHING, {"cutout": 0.3}):
+        options["augmentation"] = ImageAugmenter(**settings)
+        batches = SampleGenerator(X, y, **options)
+        assert [len(batch[0]) for batch in batches] == [16, 14]
+        np.testing.assert_array_equal(batches[0][0], SampleGenerator(X, y, **options)[0][0])
+    painted = (batches[0][0] == 127.5).all(axis=3)
+    assert set(painted.sum(axis=(1, 2))) <= {4, 6, 9}
+    assert len({box.tobytes() for box in painted}) > 8
+
+
+def test_mixup_mixes_labels_and_weights_by_the_shares_of_the_images(path):
     n = 40
     X = np.eye(n, dtype=np.float32).reshape(n, 1, n, 1)  # image i has its only value at pixel i
     y = np.arange(n) % 5
