@@ -3,6 +3,7 @@
 from ._quiet import quiet_tensorflow_start
 
 with quiet_tensorflow_start():
+    from ._archive import LoadError
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
@@ -20,6 +21,7 @@ __all__ = [
     "FeedForward",
     "ImageAugmenter",
     "ImageClassifier",
+    "LoadError",
     "MiniCNN",
     "MisclassifiedImagesDisplay",
     "SampleGenerator",

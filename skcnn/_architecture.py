@@ -323,10 +323,10 @@ def check_order(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
 
 
 def build_network(
-    layers: tuple[Layer, ...],
+    *,
+    architecture: str,
     input_shape: tuple[int, int, int],
     n_classes: int,
-    *,
     batch_norm: bool,
     standardize: bool,
     dtype: str = "float32",
@@ -335,8 +335,8 @@ def build_network(
 
     Parameters
     ----------
-    layers : tuple of layers
-        What :func:`parse` returned.
+    architecture : str
+        The layers.
     input_shape : tuple of (height, width, channels)
         Shape of one image.
     n_classes : int
@@ -355,6 +355,7 @@ def build_network(
         Not compiled, and with the same weights every time: whoever trains it draws them. The
         input of its last layer are the penultimate features.
     """
+    layers = parse(architecture)
     builder = _Builder(batch_norm, dtype)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in

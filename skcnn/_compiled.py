@@ -41,8 +41,9 @@ class Plan:
 
 @dataclass
 class State:
-    """The values of everything that training changes."""
+    """The values of everything that training changes, and whose optimizer's they are."""
 
+    kind: str
     weights: list[Array]
     seeds: list[Array]
     optimizer: list[Array]
@@ -87,11 +88,11 @@ class CompiledNetwork:
             for layer in self.model.layers
             if getattr(layer, "seed_generator", None) is not None
         ]
-        self._first = self.state()
+        self.first = self.state()
 
     def start(self, seed: int) -> None:
         """Set all to where a fresh network with this seed starts."""
-        self.load(self._first)
+        self.load(self.first)
         rng = np.random.default_rng(seed)
         for variable in self.model.trainable_variables:
             if len(variable.shape) > 1:
@@ -105,8 +106,6 @@ class CompiledNetwork:
 
     def adopt(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Take over the learning rate and the weight decay of another optimizer of the kind."""
-        if optimizer is self.optimizer:
-            return
         # A schedule is a part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
             self.optimizer.learning_rate = float(optimizer.learning_rate)
@@ -116,16 +115,18 @@ class CompiledNetwork:
     def state(self) -> State:
         """Copy the values out."""
         return State(
-            _values(self.model.weights), _values(self._seeds), _values(self.optimizer.variables)
+            type(self.optimizer).__name__,
+            _values(self.model.weights),
+            _values(self._seeds),
+            _values(self.optimizer.variables),
         )
 
-    def load(self, state: State, *, optimizer: bool = True) -> None:
-        """Set the values, or all but those of the optimizer, which start anew."""
+    def load(self, state: State) -> None:
+        """Set the values; those of an optimizer of another kind start anew."""
         _assign(self.model.weights, state.weights)
         _assign(self._seeds, state.seeds)
-        if not optimizer or len(state.optimizer) != len(self._first.optimizer):
-            state = self._first
-        _assign(self.optimizer.variables, state.optimizer)
+        fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
+        _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
 
 
 class NetworkPool:

@@ -12,6 +12,7 @@ import copy
 import functools
 import inspect
 import math
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -29,9 +30,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from ._archive import class_name, loadable
+from ._checkpoint import Checkpoint, Saved, digest
 from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
-from .training import SCHEDULES, EpochLog, LearningRateCycle, default_learning_rate
+from .training import (
+    SCHEDULES,
+    BestWeights,
+    EpochLog,
+    LearningRateCycle,
+    ProgressBar,
+    default_learning_rate,
+)
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -43,8 +53,12 @@ Array = NDArray[Any]
 
 ROUTES = ("optimizer__", "callbacks__")
 
-# Attributes that are made from the others.
-CACHED = ("model_", "_weight_tensors")
+# Attributes that are made from the others, and the callbacks of a fit that is over, which hold
+# on to its network.
+NOT_KEPT = ("model_", "_weight_tensors", "callbacks_")
+
+# Parameters that do not change what a training comes to.
+BESIDE_TRAINING = {"checkpoint_dir", "callbacks", "random_state", "verbose"}
 
 # What one call of the network predicts at most; bounds the memory of its activations.
 PREDICTION_ROWS = 512
@@ -63,8 +77,8 @@ class KerasEstimator(BaseEstimator):
     """Base class: parameters, training loop and prediction of a Keras model.
 
     A subclass says what its data are and builds its network, through `_check_data`,
-    `_check_inputs` and `_network_plan`, and what else it does differently through the methods
-    below those. Data are arrays, or what reads like them by rows.
+    `_check_inputs`, `_network_arguments` and `_build`, and what else it does differently through
+    the methods below those. Data are arrays, or what reads like them by rows.
 
     It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
     they are spelled out in its signature. A parameter that the body of a subclass sets as a
@@ -74,8 +88,12 @@ class KerasEstimator(BaseEstimator):
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
 
+    # Builds the network from what `_network_arguments` gives.
+    _build: ClassVar[Callable[..., keras.Model]]
+
     _plan: Plan
     _state: State
+    history_: dict[str, list[float]]
 
     # What early stopping watches, a name in the history.
     _monitor = "val_accuracy"
@@ -96,6 +114,7 @@ class KerasEstimator(BaseEstimator):
         "validation_data": [tuple, list, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "callbacks": [list, tuple, dict, keras.callbacks.Callback, type, None],
         "random_state": ["random_state"],
@@ -117,6 +136,7 @@ class KerasEstimator(BaseEstimator):
         validation_data: tuple[Any, Any] | None = None,
         n_iter_no_change: int = 5,
         class_weight: dict[Any, float] | str | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         callbacks: Any = None,
         random_state: int | np.random.RandomState | None = None,
@@ -134,6 +154,7 @@ class KerasEstimator(BaseEstimator):
         self.validation_data = validation_data
         self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
+        self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.random_state = random_state
@@ -142,6 +163,7 @@ class KerasEstimator(BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__init__ = _spell_out(cls)  # type: ignore[method-assign]
+        loadable(cls)
 
     # Parameters
 
@@ -203,8 +225,8 @@ class KerasEstimator(BaseEstimator):
         """Validate inputs for prediction."""
         raise NotImplementedError
 
-    def _network_plan(self, X: Array, y: Array) -> Plan:
-        """Say how the network for these data is built."""
+    def _network_arguments(self, X: Array, y: Array) -> dict[str, Any]:
+        """Return the arguments of `_build` for these data, plain values that can be hashed."""
         raise NotImplementedError
 
     def _initialize(
@@ -281,7 +303,7 @@ class KerasEstimator(BaseEstimator):
         if isinstance(schedule, str):
             schedule = "constant"
         X, y = self._check_data(X, y, reset=reset, classes=classes)
-        return self._train(X, y, sample_weight, reset, 1, schedule, keep_history=True)
+        return self._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
 
     def _train(
         self,
@@ -291,11 +313,18 @@ class KerasEstimator(BaseEstimator):
         reset: bool,
         epochs: int,
         schedule: Any,
-        keep_history: bool = False,
+        resumable: bool = True,
     ) -> Self:
-        build_seed, order_seed, split_seed = np.random.SeedSequence(self._draw_seed()).spawn(3)
+        seed = self._draw_seed()
+        checkpoint, saved = None, None
+        if self.checkpoint_dir is not None and resumable:
+            identity = self._identity(X, y, sample_weight, reset, seed)
+            checkpoint = Checkpoint(self.checkpoint_dir, identity)
+            saved = checkpoint.saved
+        if saved is not None:
+            seed = saved.seed
+        build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer, self.callbacks_ = self._compile_arguments(schedule)
-        callbacks = list(self.callbacks_)
 
         weight = self._weights(X, y, sample_weight)
         rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
@@ -309,20 +338,26 @@ class KerasEstimator(BaseEstimator):
         if weight is not None:
             weight = (weight / weight[rows].mean()).astype(np.float32)
 
+        history: dict[str, list[float]] = {}
         if reset:
             # Unfitted until the new training has ended, not fitted to parts of two.
             self.__dict__.pop("_state", None)
-            self._plan = self._network_plan(X, y)
+            self._plan = Plan(type(self)._build, tuple(self._network_arguments(X, y).items()))
+        else:
+            history = {name: list(values) for name, values in self.history_.items()}
         network, give_back = self._take_network(optimizer)
         model = network.model
         if reset:
             network.start(_integer(build_seed))
             self._initialize(model, X, y, weight, rows)
         else:
-            network.load(self._state, optimizer=keep_history)
+            network.load(self._state)
         network.adopt(optimizer)
-        if reset or not keep_history:
-            self.history_: dict[str, list[float]] = {}
+        first = done = len(history.get("loss", []))
+        if saved is not None:
+            network.load(State(**saved.state))
+            history = saved.history
+            done = len(history.get("loss", []))
         if weight is not None:
             # One axis for each of the loss, which has a value for every place of a sequence.
             weight = weight.reshape(-1, *(1,) * (len(model.output_shape) - 2))
@@ -336,45 +371,103 @@ class KerasEstimator(BaseEstimator):
             augmentation=self.augmentation,
             random_state=_integer(order_seed),
         )
-        batches.epoch = len(self.history_.get("loss", []))  # a new order at every partial_fit
-        callbacks += self._watchers(validation)
+        batches.epoch = done
+        last = first + epochs
+        callbacks = [*self.callbacks_, *self._watchers(validation)]
         cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
         if cycle is not None:
-            peak = float(optimizer.learning_rate)
-            callbacks.append(LearningRateCycle(cycle, peak, epochs * len(batches)))
-        stopper = None
+            peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
+            step = (done - first) * len(batches)
+            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step))
+        callbacks.append(EpochLog(history))
         if self.early_stopping:
-            stopper = keras.callbacks.EarlyStopping(
-                monitor=self._monitor,
-                mode="max",
-                patience=self.n_iter_no_change,
-                restore_best_weights=True,
+            best = BestWeights(self._monitor, "max", self.n_iter_no_change, done=first)
+        else:
+            best = BestWeights("loss", "min", done=first)
+        if saved is not None:
+            best.progress = saved.best
+        callbacks.append(best)
+        if self.verbose == 1:
+            callbacks.append(ProgressBar(last, len(batches), done))
+        if checkpoint is not None:
+            checkpoint.writes(
+                lambda finished: Saved(
+                    checkpoint.identity,
+                    seed,
+                    finished,
+                    vars(network.state()),
+                    history,
+                    best.progress,
+                )
             )
-            callbacks.append(stopper)
-        # shuffle=False because the batches come shuffled; Keras would reorder them with the
-        # global random state.
-        log = model.fit(
-            batches,
-            epochs=epochs,
-            shuffle=False,
-            validation_data=validation,
-            callbacks=[*callbacks, keras.callbacks.TerminateOnNaN(), EpochLog()],
-            verbose=int(self.verbose),
-        ).history
-        for name, values in log.items():
-            self.history_.setdefault(name, []).extend(float(value) for value in values)
-        self.n_iter_ = len(self.history_["loss"])
-        self.best_iteration_ = self.n_iter_ if stopper is None else stopper.best_epoch + 1
-        self._keep(network.state())
-        give_back()
-        if not np.isfinite(self.history_["loss"][-1]):
+            callbacks.append(checkpoint)
+        try:
+            if saved is not None and saved.finished:
+                best.set_model(model)
+                best.on_train_end()
+            else:
+                # shuffle=False because the batches come shuffled; Keras would reorder them with
+                # the global random state.
+                model.fit(
+                    batches,
+                    epochs=last,
+                    initial_epoch=done,
+                    shuffle=False,
+                    validation_data=validation,
+                    callbacks=callbacks,
+                    verbose=2 if self.verbose > 1 else 0,
+                )
+            give_back()
+        except KeyboardInterrupt:
+            if len(history.get("loss", [])) == first:
+                raise  # nothing has been learnt
+            best.on_train_end()
             warnings.warn(
-                f"The loss became {self.history_['loss'][-1]} in epoch {self.n_iter_}; the "
-                "predictions are meaningless. Try a smaller learning_rate.",
+                f"The training was interrupted after epoch {len(history['loss'])} of {last}; what "
+                "it had learnt is kept.",
+                UserWarning,
+                stacklevel=3,
+            )
+        finally:
+            for callback in callbacks:
+                if isinstance(callback, ProgressBar):
+                    callback.close()
+        self.history_ = history
+        self.n_iter_ = len(history["loss"])
+        goes_back = best.stops_early or best.diverged
+        self.best_iteration_ = best.best_epoch + 1 if goes_back else self.n_iter_
+        state = network.state()
+        if best.diverged:
+            state.optimizer = network.first.optimizer
+            warnings.warn(
+                f"The loss became {history['loss'][-1]} in epoch {self.n_iter_}. The weights of "
+                f"epoch {self.best_iteration_} are kept, 0 being those it started from. Try a "
+                "smaller learning_rate.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        self._keep(state)
         return self
+
+    def _identity(
+        self, X: Array, y: Array, sample_weight: Any, reset: bool, seed: int
+    ) -> dict[str, str]:
+        """Say what a training is of, so that none goes on as another."""
+        given = None if sample_weight is None else np.asarray(sample_weight)
+        values: dict[str, Any] = {
+            "estimator": class_name(type(self)),
+            "X": X,
+            "y": y,
+            "sample_weight": given,
+            "random_state": None if self.random_state is None else seed,
+            "weights to start from": None if reset else self._state.weights,
+        }
+        values |= {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name.partition("__")[0] not in BESIDE_TRAINING
+        }
+        return {name: digest(value) for name, value in values.items()}
 
     def _take_network(
         self, optimizer: keras.optimizers.Optimizer
@@ -382,17 +475,17 @@ class KerasEstimator(BaseEstimator):
         """Get a compiled network for this fit alone, and what to call after it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
         metrics = self._metrics()
-        if self.callbacks:
-            # The user's callbacks keep the model that they were called with.
-            return CompiledNetwork(self._plan, optimizer, loss, metrics), lambda: None
         key = compile_key(self._plan, optimizer, loss, metrics)
-        network = POOL.take(key)
+        # The user's callbacks keep the model that they were called with.
+        network = None if self.callbacks else POOL.take(key)
         if network is None:
             own = type(optimizer).from_config(optimizer.get_config())
             if own.weight_decay:
                 # Traced as a number it would be a constant.
                 own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
             network = CompiledNetwork(self._plan, own, loss, metrics)
+        if self.callbacks:
+            return network, lambda: None
         return network, functools.partial(POOL.give, key, network)
 
     def _draw_seed(self) -> int:
@@ -554,7 +647,7 @@ class KerasEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in CACHED}
+        return {name: value for name, value in state.items() if name not in NOT_KEPT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

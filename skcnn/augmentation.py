@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
+from ._archive import loadable
 from ._image_files import ImageFiles, is_paths
 
 Array = NDArray[Any]
@@ -47,6 +48,7 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
 
+@loadable
 class ImageAugmenter(BaseEstimator):
     """Random changes of images while a network is fitted.
 

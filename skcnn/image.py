@@ -15,8 +15,8 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
-from ._architecture import build_network, parse, set_standardization
-from ._compiled import Plan, forward
+from ._architecture import build_network, canonical, parse, set_standardization
+from ._compiled import forward
 from ._image_files import ImageFiles, is_paths
 from ._keras import Array, KerasEstimator
 from .augmentation import ImageAugmenter, row_chunks
@@ -85,15 +85,22 @@ class ImageClassifier(
         Epochs without improvement that `early_stopping` waits.
     class_weight : dict or "balanced", default=None
         Weights of the classes.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training, written after every epoch. A fit that finds there
+        a training of the same data and parameters goes on with it, to the same weights bit for
+        bit; one of others is refused. ``partial_fit`` writes none.
     warm_start : bool, default=False
-        Continue from the weights of the last fit.
+        Continue from the last fit: from its weights and the state of its optimizer, with a new
+        run of the learning-rate schedule.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting. Every fit works on copies.
+        Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
+        on new ones.
     random_state : int or numpy.random.RandomState, default=None
         Seed of the weights, the dropout and the order of the samples. The same int gives the
         same network on the same machine.
     verbose : {0, 1, 2}, default=0
-        Silent, a progress bar, or one line an epoch.
+        Silent, a progress bar where standard error is a terminal or a notebook, or one line an
+        epoch.
 
     Attributes
     ----------
@@ -109,11 +116,13 @@ class ImageClassifier(
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
         One value an epoch of ``loss`` and ``accuracy``, ``val_loss`` and ``val_accuracy`` where
-        there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``.
+        there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A
+        name that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit``
+        add to it.
     n_iter_ : int
         Epochs run.
     best_iteration_ : int
-        The epoch, counted from 1, whose weights the network has.
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
 
     See Also
     --------
@@ -145,6 +154,8 @@ class ImageClassifier(
         "augmentation": [ImageAugmenter, None],
         "image_size": [tuple, list, None],
     }
+
+    _build = staticmethod(build_network)
 
     def __init__(
         self,
@@ -234,7 +245,7 @@ class ImageClassifier(
                     "two classes."
                 )
             # Read now, so that a mistake in it is reported before anything is learnt.
-            self._layers = parse(self.architecture)
+            parse(self.architecture)
             self.classes_ = encoder.classes_
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
@@ -344,17 +355,15 @@ class ImageClassifier(
             )
         return given
 
-    def _network_plan(self, X: Array, y: Array) -> Plan:
-        return Plan(
-            build_network,
-            (
-                ("layers", self._layers),
-                ("input_shape", self.input_shape_),
-                ("n_classes", len(self.classes_)),
-                ("batch_norm", bool(self.batch_norm)),
-                ("standardize", bool(self.standardize)),
-            ),
-        )
+    def _network_arguments(self, X: Array, y: Array) -> dict[str, Any]:
+        return {
+            # One spelling, so that two spellings of one network share what is compiled.
+            "architecture": canonical(parse(self.architecture)),
+            "input_shape": self.input_shape_,
+            "n_classes": len(self.classes_),
+            "batch_norm": bool(self.batch_norm),
+            "standardize": bool(self.standardize),
+        }
 
     def _initialize(
         self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array

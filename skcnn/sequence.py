@@ -13,23 +13,15 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._compiled import Plan
+from ._archive import loadable
 from ._keras import Array, KerasEstimator
+from ._recurrent import CELLS, build_seq2seq, exact_match
 from ._strings import check_strings
 from .augmentation import SampleGenerator
 from .metrics import exact_match_score
 
-# Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
-# and takes longer to trace.
-UNROLLED_STEPS = 32
 
-CELLS = {
-    "lstm": keras.layers.LSTM,
-    "gru": keras.layers.GRU,
-    "simple_rnn": keras.layers.SimpleRNN,
-}
-
-
+@loadable
 class CharacterTable(TransformerMixin, BaseEstimator):
     """Strings as one-hot rows of their characters.
 
@@ -193,6 +185,10 @@ class OneHot:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def stamps(self) -> tuple[Array, tuple[int, ...]]:
+        """Return what makes two of these equal."""
+        return self.codes, self.shape
+
     def __getitem__(self, rows: Any) -> Array:
         codes = self.codes[rows]
         one_hot = np.zeros((*codes.shape, self.shape[2]), dtype=np.float32)
@@ -249,15 +245,22 @@ class Seq2SeqRNN(KerasEstimator):
         Data that is scored after each epoch.
     n_iter_no_change : int, default=5
         Epochs without improvement that `early_stopping` waits.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training, written after every epoch. A fit that finds there
+        a training of the same data and parameters goes on with it, to the same weights bit for
+        bit; one of others is refused. ``partial_fit`` writes none.
     warm_start : bool, default=False
-        Continue from the weights of the last fit.
+        Continue from the last fit: from its weights and the state of its optimizer, with a new
+        run of the learning-rate schedule.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting. Every fit works on copies.
+        Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
+        on new ones.
     random_state : int or numpy.random.RandomState, default=None
         Seed of the weights and the order of the samples. The same int gives the same network on
         the same machine.
     verbose : {0, 1, 2}, default=0
-        Silent, a progress bar, or one line an epoch.
+        Silent, a progress bar where standard error is a terminal or a notebook, or one line an
+        epoch.
 
     Attributes
     ----------
@@ -268,11 +271,12 @@ class Seq2SeqRNN(KerasEstimator):
     history_ : dict of str to list of float
         One value an epoch of ``loss``, ``accuracy`` (the share of characters, padding included)
         and ``exact_match`` (the share of whole strings), of the same with ``val_`` where there
-        is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``.
+        is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A name that
+        not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` add to it.
     n_iter_ : int
         Epochs run.
     best_iteration_ : int
-        The epoch, counted from 1, whose weights the network has.
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
 
     See Also
     --------
@@ -306,6 +310,7 @@ class Seq2SeqRNN(KerasEstimator):
         "show_samples": [Interval(Integral, 0, None, closed="left")],
     }
     _monitor = "val_exact_match"
+    _build = staticmethod(build_seq2seq)
 
     # There are no classes to weigh.
     class_weight = None
@@ -407,18 +412,15 @@ class Seq2SeqRNN(KerasEstimator):
         table = self.input_table_
         return OneHot(table._codes(X, "X"), len(table.characters_), reverse=self.reverse_input)
 
-    def _network_plan(self, X: Any, y: Any) -> Plan:
-        return Plan(
-            build_seq2seq,
-            (
-                ("input_shape", X.shape[1:]),
-                ("output_shape", y.shape[1:]),
-                ("cell", self.cell),
-                ("hidden_size", int(self.hidden_size)),
-                ("n_layers", int(self.n_layers)),
-                ("attention", self.decoder == "attention"),
-            ),
-        )
+    def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
+        return {
+            "input_shape": X.shape[1:],
+            "output_shape": y.shape[1:],
+            "cell": self.cell,
+            "hidden_size": int(self.hidden_size),
+            "n_layers": int(self.n_layers),
+            "attention": self.decoder == "attention",
+        }
 
     def _metrics(self) -> list[Any]:
         return ["accuracy", exact_match]
@@ -466,81 +468,6 @@ class SampleView(keras.callbacks.Callback):
             mark = "✓" if answer == guess else "✗"
             line = f"{question:{wide}}  expected {answer:{narrow}}  guessed {guess:{narrow}}"
             print(f"  {line}  {mark}")
-
-
-@keras.saving.register_keras_serializable(package="skcnn")
-def exact_match(y_true: Any, y_pred: Any) -> Any:
-    """Say for each sample whether all its characters, up to the end, are right."""
-    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
-    # As in decoding, all behind the first padding is padding.
-    predicted = predicted * keras.ops.cumprod(
-        keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
-    )
-    return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
-
-
-def build_seq2seq(
-    input_shape: tuple[int, int],
-    output_shape: tuple[int, int],
-    *,
-    cell: str,
-    hidden_size: int,
-    n_layers: int,
-    attention: bool,
-    dtype: str = "float32",
-) -> keras.Model:
-    """Build the Keras model: encoder, repeated vector, decoder, softmax at each place.
-
-    Parameters
-    ----------
-    input_shape, output_shape : tuple of (length, n_characters)
-        Shapes of the one-hot rows.
-    cell, hidden_size, n_layers
-        As in :class:`Seq2SeqRNN`.
-    attention : bool
-        Let the decoder attend to the states of the encoder.
-    dtype : str
-        Keras dtype policy of all layers but the softmax, whose output is float32.
-
-    Returns
-    -------
-    keras.Model
-        Not compiled, and with the same weights every time: whoever trains it draws them.
-    """
-    layers, initializers = keras.layers, keras.initializers
-
-    def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
-        return CELLS[cell](
-            hidden_size,
-            kernel_initializer=initializers.GlorotUniform(seed=0),
-            recurrent_initializer=initializers.Orthogonal(seed=0),
-            seed=0,
-            unroll=steps <= UNROLLED_STEPS,
-            name=name,
-            dtype=dtype,
-            **options,
-        )
-
-    (length_in, _), (length_out, n_characters) = input_shape, output_shape
-    inputs = keras.Input(input_shape, name="characters", dtype="float32")
-    x = inputs
-    for number in range(1, n_layers + 1):
-        x = recurrent(f"encoder_{number}", length_in, return_sequences=True)(x)
-    states, vector = x, x[:, -1]
-    x = layers.RepeatVector(length_out, name="repeat", dtype=dtype)(vector)
-    for number in range(1, n_layers + 1):
-        x = recurrent(f"decoder_{number}", length_out, return_sequences=True)(x)
-    if attention:
-        context = layers.Attention(name="attention", dtype=dtype)([x, states])
-        x = layers.Concatenate(name="attended", dtype=dtype)([x, context])
-    outputs = layers.Dense(
-        n_characters,
-        activation="softmax",
-        kernel_initializer=initializers.GlorotUniform(seed=0),
-        name="probability",
-        dtype="float32",
-    )(x)
-    return keras.Model(inputs, outputs, name="network")
 
 
 def _of_strings(tags: Any) -> Any:

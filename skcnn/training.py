@@ -1,4 +1,4 @@
-"""How training proceeds: learning rates, their schedules, and what each epoch records."""
+"""How training proceeds: learning rates, when it stops, and what each epoch records and shows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+from tqdm.auto import tqdm
 
 # Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
@@ -56,14 +58,18 @@ class LearningRateCycle(keras.callbacks.Callback):
         The highest learning rate.
     n_steps : int
         Batches in the whole training.
+    step : int, default=0
+        Batches of it that were trained on before.
     """
 
-    def __init__(self, schedule: Callable[[float], float], peak: float, n_steps: int) -> None:
+    def __init__(
+        self, schedule: Callable[[float], float], peak: float, n_steps: int, step: int = 0
+    ) -> None:
         super().__init__()
         self.schedule = schedule
         self.peak = peak
         self.n_steps = n_steps
-        self.step = 0
+        self.step = step
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # The middle of the step, because both ends of a cycle are zero.
@@ -72,13 +78,138 @@ class LearningRateCycle(keras.callbacks.Callback):
         self.step += 1
 
 
+class BestWeights(keras.callbacks.EarlyStopping):
+    """Keep the best weights; go back to them after stopping early or after the loss diverged.
+
+    Unlike Keras's own it can go on where another one was, counts the weights that the training
+    starts from, and stops as soon as the loss is not finite.
+
+    Parameters
+    ----------
+    monitor : str
+        What to compare, a name in the logs.
+    mode : {"min", "max"}
+        Which end is better.
+    patience : int, default=None
+        Epochs without improvement to wait before stopping. None does not stop, and keeps the
+        last weights where the loss is finite.
+    done : int, default=0
+        Epochs before this training.
+    """
+
+    def __init__(
+        self, monitor: str, mode: str, patience: int | None = None, done: int = 0
+    ) -> None:
+        super().__init__(
+            monitor=monitor,
+            mode=mode,
+            patience=math.inf if patience is None else patience,
+            restore_best_weights=True,
+        )
+        self.diverged = False
+        self.resumed = False
+        self.best = None
+        self.best_epoch = done - 1
+
+    @property
+    def stops_early(self) -> bool:
+        return self.patience < math.inf  # type: ignore[no-any-return]
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What another one needs to go on from here."""
+        names = ("wait", "best", "best_epoch", "best_weights", "diverged")
+        return {name: getattr(self, name) for name in names}
+
+    @progress.setter
+    def progress(self, progress: dict[str, Any]) -> None:
+        for name, value in progress.items():
+            setattr(self, name, value)
+        self.resumed = True
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.resumed:
+            self.best_weights = self.model.get_weights()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not np.isfinite((logs or {})["loss"]):
+            self.diverged = self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self.diverged:
+            super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.stops_early or self.diverged:
+            super().on_train_end(logs)
+
+
 class EpochLog(keras.callbacks.Callback):
-    """Add the last learning rate and the seconds of each epoch to its logs."""
+    """Add what each epoch logs to a history, and its last learning rate and its seconds.
+
+    Parameters
+    ----------
+    history : dict of str to list of float
+        What earlier epochs logged. A name that not all epochs log is NaN in the others.
+    """
+
+    def __init__(self, history: dict[str, list[float]]) -> None:
+        super().__init__()
+        self.history = history
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-            logs["seconds"] = time.perf_counter() - self.start
+        done = len(self.history.get("loss", []))
+        entry = {
+            **(logs or {}),
+            "learning_rate": self.model.optimizer.learning_rate,
+            "seconds": time.perf_counter() - self.start,
+        }
+        for name in {**self.history, **entry}:
+            values = self.history.setdefault(name, [math.nan] * done)
+            values.append(float(entry.get(name, math.nan)))
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Show epoch, loss, accuracies and the time left; nothing where no one watches.
+
+    Parameters
+    ----------
+    epochs : int
+        The last epoch.
+    n_batches : int
+        Batches in an epoch.
+    done : int, default=0
+        Epochs that are over.
+    """
+
+    def __init__(self, epochs: int, n_batches: int, done: int = 0) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.n_batches = n_batches
+        self.done = done
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # disable=None is off where standard error is no terminal; a notebook has its own bar.
+        self.bar = tqdm(
+            total=(self.epochs - self.done) * self.n_batches, unit="batch", disable=None
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the bar as it is, when the training was broken off too."""
+        if hasattr(self, "bar"):
+            self.bar.close()

@@ -22,3 +22,10 @@ def run_python():
         return done
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the counts that tests record, which would be lost in the output of a process."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {name} {value}")

@@ -23,7 +23,11 @@ PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite]
 
 def build(text, shape=(8, 8, 1), n_classes=3, batch_norm=False, standardize=False):
     return build_network(
-        parse(text), shape, n_classes, batch_norm=batch_norm, standardize=standardize
+        architecture=text,
+        input_shape=shape,
+        n_classes=n_classes,
+        batch_norm=batch_norm,
+        standardize=standardize,
     )
 
 

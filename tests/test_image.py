@@ -246,8 +246,10 @@ def test_history_has_one_value_an_epoch(digits):
 def test_warm_start_continues_and_fit_starts_anew(digits):
     X, y = digits
     net = tiny(warm_start=True).fit(X, y)
-    loss = net.history_["loss"][-1]
-    assert net.fit(X, y).history_["loss"][0] < loss
+    assert net.n_iter_ == 2
+    loss = net.fit(X, y).history_["loss"]
+    assert net.n_iter_ == len(loss) == 4
+    assert loss[0] > loss[1] > loss[2] > loss[3]
     first = tiny().fit(X, y)
     before = first.predict_proba(X)
     np.testing.assert_array_equal(first.fit(X, y).predict_proba(X), before)

@@ -1,0 +1,92 @@
+"""Recurrent networks that write one sequence from another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+# Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
+# and takes longer to trace.
+UNROLLED_STEPS = 32
+
+CELLS = {
+    "lstm": keras.layers.LSTM,
+    "gru": keras.layers.GRU,
+    "simple_rnn": keras.layers.SimpleRNN,
+}
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+def exact_match(y_true: Any, y_pred: Any) -> Any:
+    """Say for each sample whether all its characters, up to the end, are right."""
+    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
+    # As in decoding, all behind the first padding is padding.
+    predicted = predicted * keras.ops.cumprod(
+        keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
+    )
+    return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
+
+
+def build_seq2seq(
+    *,
+    input_shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    attention: bool,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Build the Keras model: encoder, repeated vector, decoder, softmax at each place.
+
+    Parameters
+    ----------
+    input_shape, output_shape : tuple of (length, n_characters)
+        Shapes of the one-hot rows.
+    cell, hidden_size, n_layers
+        As in :class:`skcnn.Seq2SeqRNN`.
+    attention : bool
+        Let the decoder attend to the states of the encoder.
+    dtype : str
+        Keras dtype policy of all layers but the softmax, whose output is float32.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled, and with the same weights every time: whoever trains it draws them.
+    """
+    layers, initializers = keras.layers, keras.initializers
+
+    def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
+        return CELLS[cell](
+            hidden_size,
+            kernel_initializer=initializers.GlorotUniform(seed=0),
+            recurrent_initializer=initializers.Orthogonal(seed=0),
+            seed=0,
+            unroll=steps <= UNROLLED_STEPS,
+            name=name,
+            dtype=dtype,
+            **options,
+        )
+
+    (length_in, _), (length_out, n_characters) = input_shape, output_shape
+    inputs = keras.Input(input_shape, name="characters", dtype="float32")
+    x = inputs
+    for number in range(1, n_layers + 1):
+        x = recurrent(f"encoder_{number}", length_in, return_sequences=True)(x)
+    states, vector = x, x[:, -1]
+    x = layers.RepeatVector(length_out, name="repeat", dtype=dtype)(vector)
+    for number in range(1, n_layers + 1):
+        x = recurrent(f"decoder_{number}", length_out, return_sequences=True)(x)
+    if attention:
+        context = layers.Attention(name="attention", dtype=dtype)([x, states])
+        x = layers.Concatenate(name="attended", dtype=dtype)([x, context])
+    outputs = layers.Dense(
+        n_characters,
+        activation="softmax",
+        kernel_initializer=initializers.GlorotUniform(seed=0),
+        name="probability",
+        dtype="float32",
+    )(x)
+    return keras.Model(inputs, outputs, name="network")
