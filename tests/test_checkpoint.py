@@ -262,6 +262,10 @@ def train(folder, pipe):
     return child
 
 
+def ended(child):
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
 def result(folder):
     return pickle.loads(Path(folder, "result").read_bytes())
 
@@ -282,10 +286,10 @@ while survived < kills:
         child = train(folder, pipe)
         # At a random moment of a start, or after the first epoch has begun.
         if draw.random() < 0.8:
-            while not select.select([begun], [], [], 0.01)[0]:
-                if os.waitpid(child, os.WNOHANG)[0]:
-                    raise SystemExit("the training failed")
-        time.sleep(draw.random() * seconds / 2)
+            # A training whose last epoch was saved begins none.
+            while not (select.select([begun], [], [], 0.01)[0] or ended(child)):
+                pass
+        time.sleep(draw.random() * seconds * 0.6)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if select.select([begun], [], [], 0)[0]:

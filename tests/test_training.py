@@ -1,8 +1,28 @@
+import fcntl
+import math
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
 import keras
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_val_score
 
-from skcnn.training import SCHEDULES, cosine, default_learning_rate, one_cycle
+from skcnn import ImageClassifier, load_digit_images
+from skcnn.training import SCHEDULES, EpochLog, cosine, default_learning_rate, one_cycle
+
+X, Y = (data[:150] for data in load_digit_images(return_X_y=True))
+
+
+def net(**parameters):
+    defaults = {"architecture": "CONV-4 -> RELU -> FCS", "epochs": 4, "random_state": 0}
+    return ImageClassifier(**{**defaults, **parameters})
 
 
 def test_one_cycle_rises_over_a_quarter_and_falls_to_zero():
@@ -30,3 +50,156 @@ def test_default_learning_rates():
     assert default_learning_rate(optimizers.Lion, "one_cycle") == pytest.approx(
         float(optimizers.Lion().learning_rate)
     )
+
+
+class Interrupts(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch == self.epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupt_keeps_what_was_learnt(early_stopping):
+    interrupted = net(callbacks=[Interrupts(2)], early_stopping=early_stopping)
+    with pytest.warns(UserWarning, match="interrupted after epoch 2 of 4"):
+        interrupted.fit(X, Y)
+    whole = net(early_stopping=early_stopping).fit(X, Y)
+    assert interrupted.n_iter_ == 2
+    assert interrupted.history_["loss"] == whole.history_["loss"][:2]
+    assert interrupted.predict(X).shape == Y.shape
+    if early_stopping:
+        assert interrupted.best_iteration_ in (1, 2)
+    # and what others learn later is not touched by it
+    np.testing.assert_array_equal(
+        net(early_stopping=early_stopping).fit(X, Y).predict_proba(X), whole.predict_proba(X)
+    )
+
+
+def test_an_interrupt_before_anything_was_learnt_is_one():
+    interrupted = net(callbacks=[Interrupts(0)])
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        interrupted.predict(X)
+
+
+class Spoils(keras.callbacks.Callback):
+    """Make the loss infinite from an epoch on."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.set_weights([weight * np.nan for weight in self.model.get_weights()])
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_diverging_run_keeps_the_best_weights(early_stopping):
+    diverged = net(callbacks=[Spoils(2)], early_stopping=early_stopping)
+    with pytest.warns(ConvergenceWarning, match="nan in epoch 3. .* Try a smaller learning_rate"):
+        diverged.fit(X, Y)
+    assert diverged.n_iter_ == 3
+    assert math.isnan(diverged.history_["loss"][2])
+    assert 1 <= diverged.best_iteration_ <= 2
+    assert diverged.score(X, Y) > 0.15
+    # and the state of its optimizer, which is spoilt, is not gone on with
+    diverged.set_params(callbacks=None).partial_fit(X, Y)
+    assert np.isfinite(diverged.predict_proba(X)).all()
+    assert np.isfinite(diverged.history_["loss"][3])
+
+
+def test_an_early_stop_goes_back_to_weights_of_this_fit():
+    first = net(early_stopping=True, warm_start=True, epochs=3, validation_data=(X, Y)).fit(X, Y)
+    second = clone(first).fit(X, Y).set_params(learning_rate=0.2, n_iter_no_change=1)
+    second.fit(X, Y)
+    assert second.n_iter_ == len(second.history_["val_accuracy"]) > 3
+    assert second.best_iteration_ > 3
+    best = second.history_["val_accuracy"][second.best_iteration_ - 1]
+    assert second.score(X, Y) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_warm_start_goes_on_with_a_new_cycle_of_the_learning_rate():
+    fitted = net(warm_start=True, epochs=2).fit(X, Y).fit(X, Y)
+    rates = fitted.history_["learning_rate"]
+    assert rates[:2] == pytest.approx(rates[2:])
+    assert rates[1] < rates[0]
+
+
+def test_a_name_that_not_all_epochs_log_is_nan_in_the_others():
+    fitted = net(warm_start=True, epochs=1).fit(X, Y)
+    fitted.set_params(validation_data=(X, Y)).fit(X, Y)
+    fitted.set_params(validation_data=None).fit(X, Y)
+    values = fitted.history_["val_accuracy"]
+    assert [math.isnan(value) for value in values] == [True, False, True]
+    assert {len(values) for values in fitted.history_.values()} == {3}
+
+
+def test_history_holds_what_a_users_callback_logs():
+    class Logs(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["twice"] = 2 * epoch
+
+    assert net(callbacks=[Logs()]).fit(X, Y).history_["twice"] == [0, 2, 4, 6]
+    history = {}
+    log = EpochLog(history)
+    log.set_model(keras.Sequential([keras.layers.Dense(1)]))
+    log.model.compile("adam", "mse")
+    log.on_epoch_begin(0)
+    log.on_epoch_end(0, {"loss": 1})
+    assert set(history) == {"loss", "learning_rate", "seconds"}
+
+
+def test_folds_do_not_share_callbacks():
+    mine = Interrupts(99)
+    scores = cross_val_score(net(callbacks=[mine]), X, Y, cv=3, error_score="raise")
+    assert len(scores) == 3
+    assert not hasattr(mine, "now")
+
+
+SHOWS = """
+from skcnn import ImageClassifier, load_digit_images
+X, y = (data[:150] for data in load_digit_images(return_X_y=True))
+net = ImageClassifier("FCS", epochs=3, random_state=0, verbose=VERBOSE, validation_data=(X, y))
+net.fit(X, y)
+"""
+
+
+def test_a_progress_bar_shows_epoch_loss_accuracy_and_the_time_left():
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 150, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHOWS.replace("VERBOSE", "1")],
+        stderr=terminal,
+        stdout=subprocess.DEVNULL,
+    )
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            part = os.read(reader, 10_000)
+        except OSError:  # nobody has the terminal any more
+            break
+        if not part:
+            break
+        shown += part
+    os.close(reader)
+    assert process.wait() == 0
+    last = shown.decode().strip().split("\r")[-1]
+    for text in ("epoch 3/3", "100%", "loss=", "val_accuracy=", "<00:00"):
+        assert text in last
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 0), (2, 6)])
+def test_what_is_printed_where_nobody_watches(run_python, verbose, lines):
+    done = run_python(SHOWS.replace("VERBOSE", str(verbose)))
+    assert len(done.stdout.splitlines()) == lines
+    assert "epoch" not in done.stderr
