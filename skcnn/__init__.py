@@ -8,6 +8,7 @@ with quiet_tensorflow_start():
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
+    from .persistence import load
     from .plotting import (
         AugmentationDisplay,
         MisclassifiedImagesDisplay,
@@ -33,6 +34,7 @@ __all__ = [
     "confident_error_counts",
     "exact_match_score",
     "fetch_cifar10",
+    "load",
     "load_digit_images",
     "load_image_folder",
     "make_arithmetic",

@@ -149,7 +149,7 @@ def read(path: str | os.PathLike[str], kind: str, understand: Callable[[Any], Re
     try:
         document, arrays = _read_zip(data)
         if document["format"] != FORMAT or document["kind"] != kind:
-            raise LoadError(f"it is not a file of skcnn with a {kind}")
+            raise LoadError(f"it is not a file in which skcnn keeps {kind}s")
         if document["format_version"] > FORMAT_VERSION:
             raise LoadError(
                 f"it was written by skcnn {document['versions']['skcnn']}, which is newer than "
@@ -224,7 +224,7 @@ def encode(value: Any, arrays: list[Array]) -> Any:
         case tuple():
             return {"tuple": every(value)}
         case dict():
-            return {"dict": every(value.items())}
+            return {"dict": [every(item) for item in value.items()]}
         case os.PathLike():
             return os.fspath(value)
         case type() if KERAS_CLASSES.get(value.__name__) is value:
@@ -234,7 +234,7 @@ def encode(value: Any, arrays: list[Array]) -> Any:
             if isinstance(config.get("learning_rate"), dict):
                 config["learning_rate"] = value._learning_rate
             return {"keras": type(value).__name__, "config": encode(config, arrays)}
-        case BaseEstimator() if LOADABLE.get(class_name(type(value))) is type(value):
+        case BaseEstimator() if class_name(type(value)) in LOADABLE:
             return {
                 "object": class_name(type(value)),
                 "parameters": encode(value.get_params(deep=False), arrays),
@@ -266,7 +266,7 @@ def decode(value: Any, arrays: list[Array]) -> Any:
         case {"tuple": items}:
             return tuple(every(items))
         case {"dict": items}:
-            return dict(every(items))
+            return dict(every(item) for item in items)
         case {"array": number, "scalar": scalar}:
             array = arrays[range(len(arrays))[number]]
             return array[()] if scalar else array

@@ -83,11 +83,7 @@ class CompiledNetwork:
         optimizer.build(self.model.trainable_variables)
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
-        self._seeds = [
-            layer.seed_generator.state
-            for layer in self.model.layers
-            if getattr(layer, "seed_generator", None) is not None
-        ]
+        self._seeds = seed_variables(self.model)
         self.first = self.state()
 
     def start(self, seed: int) -> None:
@@ -127,6 +123,12 @@ class CompiledNetwork:
         _assign(self._seeds, state.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
+
+
+def seed_variables(model: keras.Model) -> list[Any]:
+    """List the states of the random layers of a network."""
+    generators = [getattr(layer, "seed_generator", None) for layer in model.layers]
+    return [generator.state for generator in generators if generator is not None]
 
 
 class NetworkPool:

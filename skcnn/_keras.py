@@ -30,6 +30,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from . import persistence
 from ._archive import class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
 from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
@@ -624,18 +625,85 @@ class KerasEstimator(BaseEstimator):
         forward(self._plan)  # traced now, so that prediction may come from many threads
         self.__dict__.pop("model_", None)
 
+    def _network(self, **changes: Any) -> keras.Model:
+        """Build the network with its weights, with some arguments changed."""
+        model = self._plan.build(**dict(self._plan.arguments), **changes)
+        model.set_weights(self._state.weights)
+        return model
+
+    def _network_to_export(self) -> keras.Model:
+        """Build the network so that other runtimes can run it."""
+        return self._network()
+
     @functools.cached_property
     def model_(self) -> keras.Model:
         """A copy of the network, compiled; what is done to it does not change the estimator."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
-        model = self._plan.model()
-        model.set_weights(self._state.weights)
+        model = self._network()
         optimizer, _ = self._compile_arguments(self.learning_rate_schedule)
         model.compile(
             optimizer=optimizer, loss="categorical_crossentropy", metrics=self._metrics()
         )
         return model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
+
+        The file has the parameters, what was learnt, and the versions of the libraries. Not
+        `callbacks`, `validation_data` and a `random_state` that is a generator: a warning names
+        what is left out.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, by custom ``.skcnn``. One that is there is replaced when the new one is
+            whole.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        persistence.save(self, path)
+
+    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
+        """Write the fitted network for a runtime without skcnn.
+
+        It takes float32 arrays of the shape ``model_.input_shape`` and gives probabilities, as
+        ``predict_proba`` does. The file has the labels with it, as JSON: in the metadata
+        ``skcnn`` of an ONNX file, in ``assets.extra/skcnn.json`` of a SavedModel, and in
+        ``skcnn.json`` of the zip at the end of a LiteRT file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, or the folder of a SavedModel.
+        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
+            ONNX needs ``pip install 'skcnn[export]'``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such format.
+        ImportError
+            If a package is missing.
+        OSError
+            If the file cannot be written.
+        """
+        persistence.export(self, path, format)
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what somebody with the network alone needs, for JSON."""
+        raise NotImplementedError
+
+    def _check_restored(self, network: dict[str, Any], state: State) -> None:
+        """Check that what a file says was learnt belongs together."""
+        for values in self.history_.values():
+            if len(values) != self.n_iter_ or not all(isinstance(v, float) for v in values):
+                raise ValueError("its history_ is not that of its training")
+        if not 0 <= self.best_iteration_ <= self.n_iter_:
+            raise ValueError(f"its best_iteration_={self.best_iteration_} is not of its training")
 
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""

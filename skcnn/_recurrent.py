@@ -36,6 +36,7 @@ def build_seq2seq(
     hidden_size: int,
     n_layers: int,
     attention: bool,
+    unrolled_steps: int = UNROLLED_STEPS,
     dtype: str = "float32",
 ) -> keras.Model:
     """Build the Keras model: encoder, repeated vector, decoder, softmax at each place.
@@ -48,6 +49,8 @@ def build_seq2seq(
         As in :class:`skcnn.Seq2SeqRNN`.
     attention : bool
         Let the decoder attend to the states of the encoder.
+    unrolled_steps : int
+        Most steps to trace one by one.
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
 
@@ -64,7 +67,7 @@ def build_seq2seq(
             kernel_initializer=initializers.GlorotUniform(seed=0),
             recurrent_initializer=initializers.Orthogonal(seed=0),
             seed=0,
-            unroll=steps <= UNROLLED_STEPS,
+            unroll=steps <= unrolled_steps,
             name=name,
             dtype=dtype,
             **options,

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, canonical, parse, set_standardization
-from ._compiled import forward
+from ._compiled import State, forward
 from ._image_files import ImageFiles, is_paths
 from ._keras import Array, KerasEstimator
 from .augmentation import ImageAugmenter, row_chunks
@@ -365,6 +365,27 @@ class ImageClassifier(
             "standardize": bool(self.standardize),
         }
 
+    def _metadata(self) -> dict[str, Any]:
+        return {"labels": self.classes_.tolist()}
+
+    def _network_to_export(self) -> keras.Model:
+        network = super()._network_to_export()
+        for layer in network.layers:
+            if getattr(layer, "activation", None) is keras.activations.gelu:
+                layer.activation = _gelu
+        return network
+
+    def _check_restored(self, network: dict[str, Any], state: State) -> None:
+        super()._check_restored(network, state)
+        if network["n_classes"] != len(np.unique(self.classes_)) or self.classes_.ndim != 1:
+            raise ValueError("its classes_ are not those of its network")
+        shape = _sides(self.input_shape_, "input_shape_", 3)
+        if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
+            raise ValueError(f"its input_shape_={shape} is not that of its network")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and names.shape != (self.n_features_in_,):
+            raise ValueError("its feature_names_in_ are not one a feature")
+
     def _initialize(
         self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array
     ) -> None:
@@ -399,6 +420,11 @@ class ImageClassifier(
 
     def _strata(self, y: Array) -> Array | None:
         return y.argmax(axis=1)  # type: ignore[no-any-return]
+
+
+def _gelu(x: Any) -> Any:
+    """Compute GELU without erfc, which Keras takes and ONNX has not."""
+    return 0.5 * x * (1 + keras.ops.erf(x * math.sqrt(0.5)))
 
 
 def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ._archive import loadable
+from ._compiled import State
 from ._keras import Array, KerasEstimator
 from ._recurrent import CELLS, build_seq2seq, exact_match
 from ._strings import check_strings
@@ -421,6 +422,32 @@ class Seq2SeqRNN(KerasEstimator):
             "n_layers": int(self.n_layers),
             "attention": self.decoder == "attention",
         }
+
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "input_characters": self.input_table_.characters_.tolist(),
+            "output_characters": self.output_table_.characters_.tolist(),
+            "reverse_input": bool(self.reverse_input),
+        }
+
+    def _network_to_export(self) -> keras.Model:
+        # A loop needs operations that LiteRT leaves to TensorFlow.
+        return self._network(
+            unrolled_steps=max(self.input_table_.length_, self.output_table_.length_)
+        )
+
+    def _check_restored(self, network: dict[str, Any], state: State) -> None:
+        super()._check_restored(network, state)
+        if network["n_layers"] > len(state.weights):  # before as many are built
+            raise ValueError("its network has more layers than weights")
+        for table, side in (
+            (self.input_table_, "input_shape"),
+            (self.output_table_, "output_shape"),
+        ):
+            known = table.characters_
+            in_order = np.array_equal(known, np.union1d([""], known)) and known.dtype == "<U1"
+            if not in_order or network[side] != (table.length_, len(known)):
+                raise ValueError("its characters are not those of its network")
 
     def _metrics(self) -> list[Any]:
         return ["accuracy", exact_match]

@@ -1,0 +1,185 @@
+"""Estimators as files, and networks for other runtimes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils.validation import check_is_fitted
+
+from ._archive import LoadError, attributes, encode, read, write
+from ._compiled import Plan, State, seed_variables
+
+if TYPE_CHECKING:
+    from ._keras import KerasEstimator
+
+KIND = "estimator"
+
+# Data, not a setting: it may be many times as large as the network.
+LEFT_OUT = ("validation_data",)
+
+METADATA = "skcnn.json"
+
+
+def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
+    """Write an estimator, fitted or not, to a file that :func:`load` reads."""
+    parameters, left_out = estimator.get_params(deep=False), []
+    for name, value in list(parameters.items()):
+        try:
+            if name in LEFT_OUT and value is not None:
+                raise TypeError
+            encode(value, [])
+        except TypeError:
+            left_out.append(name)
+            del parameters[name]
+    if left_out:
+        warnings.warn(
+            f"The file will not have {', '.join(left_out)}, which it could only hold as code or "
+            "data; set them again after loading.",
+            UserWarning,
+            stacklevel=3,
+        )
+    kept = type(estimator)(**parameters)
+    for name, value in attributes(estimator).items():
+        setattr(kept, name, value)
+    content: dict[str, Any] = {"estimator": kept}
+    if estimator.__sklearn_is_fitted__():
+        content |= {"network": estimator._plan.arguments, "state": vars(estimator._state)}
+    write(path, KIND, content)
+
+
+def load(path: str | os.PathLike[str]) -> KerasEstimator:
+    """Load an estimator that its ``save`` has written.
+
+    Loading runs no code from the file, which holds plain values and arrays only, and takes no
+    more memory than a small multiple of the size of the file. A class of your own must have been
+    imported before.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    estimator
+        With the parameters and, where it was fitted, all that it had learnt. Its predictions
+        are the same bit for bit on the same kind of machine; ``partial_fit`` and a warm start
+        go on from there.
+
+    Raises
+    ------
+    LoadError
+        If the file was not written by ``save`` or is damaged.
+    OSError
+        If it cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import MiniCNN, load
+    >>> X, y = load_digits(return_X_y=True)
+    >>> net = MiniCNN(epochs=1, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(f"{folder}/digits.skcnn")
+    ...     again = load(f"{folder}/digits.skcnn")
+    >>> bool((again.predict_proba(X) == net.predict_proba(X)).all())
+    True
+    """
+    return read(path, KIND, _restored)
+
+
+def _restored(content: dict[str, Any]) -> KerasEstimator:
+    estimator: KerasEstimator = content["estimator"]
+    if "state" in content:
+        plan = Plan(type(estimator)._build, content["network"])
+        state = State(**content["state"])
+        estimator._check_restored(dict(plan.arguments), state)
+        _check_state(plan, state)
+        estimator._plan = plan
+        estimator._keep(state)
+    return estimator
+
+
+def _check_state(plan: Plan, state: State) -> None:
+    """Compare the arrays with what the network has, before any of it is made."""
+    with tf.Graph().as_default():  # builds the layers without their values
+        model = plan.model()
+    for arrays, variables, name in (
+        (state.weights, model.weights, "weights"),
+        (state.seeds, seed_variables(model), "seeds"),
+    ):
+        expected = [(tuple(variable.shape), variable.dtype) for variable in variables]
+        if [(array.shape, array.dtype.name) for array in arrays] != expected:
+            raise LoadError(f"its {name} are not those of its network")
+    if not all(isinstance(value, np.ndarray) for value in state.optimizer):
+        raise LoadError("the state of its optimizer is no list of arrays")
+
+
+@contextmanager
+def _numpy_as_it_was() -> Iterator[None]:
+    """Take back what Keras adds to NumPy for tf2onnx, and hide NumPy's warning about it."""
+    had = "object" in vars(np)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            yield
+    finally:
+        if not had:
+            vars(np).pop("object", None)
+
+
+def _to_onnx(path: Path, metadata: str) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"skcnn": metadata})
+    onnx.save(model, path)
+
+
+def _to_saved_model(path: Path, metadata: str) -> None:
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / METADATA).write_text(metadata, encoding="utf-8")
+
+
+def _to_litert(path: Path, metadata: str) -> None:
+    # Where files beside a network of this format are kept: a zip at its end.
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(METADATA, metadata)
+
+
+ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _to_litert}
+
+
+def export(estimator: KerasEstimator, path: str | os.PathLike[str], format: str) -> None:
+    """Write the network of a fitted estimator for another runtime."""
+    check_is_fitted(estimator)
+    if format not in ADD_METADATA:
+        raise ValueError(f"format must be one of {', '.join(ADD_METADATA)}; got {format!r}.")
+    if format == "onnx" and not (find_spec("onnx") and find_spec("tf2onnx")):
+        raise ImportError(
+            "format='onnx' needs the packages onnx and tf2onnx: pip install 'skcnn[export]'"
+        )
+    path = Path(path)
+    metadata = json.dumps(estimator._metadata(), default=str)
+    model = estimator._network_to_export()
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what has been called
+    # Beside the target and then moved, so that it is never there by half.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
+        with _numpy_as_it_was():
+            model.export(written, format=format, verbose=False)
+        ADD_METADATA[format](written, metadata)
+        os.replace(written, path)

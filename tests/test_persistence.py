@@ -1,0 +1,607 @@
+"""Files of estimators: what comes back, what is refused, and what other runtimes make of them."""
+
+import copy
+import io
+import json
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import keras
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from sklearn.exceptions import NotFittedError
+
+import skcnn
+from skcnn import (
+    ImageAugmenter,
+    ImageClassifier,
+    LoadError,
+    Seq2SeqRNN,
+    load,
+    load_digit_images,
+    make_arithmetic,
+)
+from skcnn._archive import decode, encode
+
+X, Y = (data[:100] for data in load_digit_images(return_X_y=True))
+QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
+HERE = Path(__file__).parent / "data"
+
+
+def net(**parameters):
+    architecture = "CONV-2 -> RELU -> DROPOUT-0.1 -> POOL -> FCS"
+    defaults = {"architecture": architecture, "epochs": 2, "random_state": 0}
+    return ImageClassifier(**{**defaults, **parameters})
+
+
+def seq(**parameters):
+    return Seq2SeqRNN(**{"hidden_size": 4, "epochs": 2, "random_state": 0, **parameters})
+
+
+FITTED = {"image": net().fit(X, Y), "strings": seq().fit(QUESTIONS, ANSWERS)}
+DATA = {"image": (X, Y), "strings": (QUESTIONS, ANSWERS)}
+
+
+def through_a_file(estimator, tmp_path):
+    estimator.save(tmp_path / "estimator.skcnn")
+    assert [path.name for path in tmp_path.iterdir()] == ["estimator.skcnn"]
+    return load(str(tmp_path / "estimator.skcnn"))
+
+
+def through_joblib(estimator, tmp_path):
+    joblib.dump(estimator, tmp_path / "estimator.joblib", compress=3)
+    return joblib.load(tmp_path / "estimator.joblib")
+
+
+ROUND_TRIPS = {
+    "save": through_a_file,
+    "pickle": lambda estimator, _: pickle.loads(pickle.dumps(estimator)),
+    "joblib": through_joblib,
+    "cloudpickle": lambda estimator, _: cloudpickle.loads(cloudpickle.dumps(estimator)),
+    "deepcopy": lambda estimator, _: copy.deepcopy(estimator),
+}
+
+
+def plain(estimator):
+    """All parameters, in a form that can be compared."""
+    return {name: repr(value) for name, value in estimator.get_params().items()}
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
+@pytest.mark.parametrize("kind", FITTED)
+def test_a_fitted_estimator_comes_back(trip, kind, tmp_path):
+    before, (inputs, targets) = FITTED[kind], DATA[kind]
+    after = trip(before, tmp_path)
+    assert type(after) is type(before)
+    assert plain(after) == plain(before)
+    np.testing.assert_array_equal(after.predict_proba(inputs), before.predict_proba(inputs))
+    np.testing.assert_array_equal(after.predict(inputs), before.predict(inputs))
+    assert after.history_ == before.history_
+    assert after.n_iter_ == before.n_iter_
+    # and training goes on from the same place
+    other = copy.deepcopy(before)
+    for estimator in (after, other):
+        estimator.partial_fit(inputs, targets)
+    np.testing.assert_array_equal(after.predict_proba(inputs), other.predict_proba(inputs))
+
+
+@pytest.mark.parametrize("trip", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
+@pytest.mark.parametrize("make", [net, seq])
+def test_an_unfitted_estimator_comes_back(trip, make, tmp_path):
+    after = trip(make(epochs=7), tmp_path)
+    assert plain(after) == plain(make(epochs=7))
+    with pytest.raises(NotFittedError):
+        after.predict(X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"optimizer": "sgd", "optimizer__momentum": 0.9, "optimizer__nesterov": True},
+        {"optimizer": keras.optimizers.RMSprop(0.002, rho=0.8)},
+        {"optimizer": keras.optimizers.Lion},
+        {"optimizer": keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))},
+        {"learning_rate_schedule": keras.optimizers.schedules.PiecewiseConstantDecay([5], [1, 2])},
+        {"class_weight": {np.int64(label): 1 + label for label in range(10)}},
+        {"augmentation": ImageAugmenter(cutout=0.25, fill_mode="wrap"), "early_stopping": True},
+        {"input_shape": (8, 8, 1), "validation_fraction": np.float64(0.3)},
+        {"checkpoint_dir": "somewhere"},
+    ],
+)
+def test_parameters_come_back(parameters, tmp_path):
+    before = net(**parameters)
+    after = through_a_file(before, tmp_path)
+
+    def comparable(estimator):
+        return {
+            name: value.get_config()
+            if hasattr(value, "get_config") and value != keras.optimizers.Lion
+            else repr(value)
+            for name, value in estimator.get_params().items()
+        }
+
+    assert comparable(after) == comparable(before)
+    assert {type(value) for value in parameters.values()} == {
+        type(after.get_params()[name]) for name in parameters
+    }
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["ant", "bee", "cäfer"]),
+        np.array(["ant", "bee", "cat"], dtype=object),
+        np.array([True, False, True]),
+        np.array([-1.0, 0.0, 7.0]),
+        np.array([3, 5, 250], dtype=np.uint8),
+    ],
+)
+def test_labels_come_back(labels, tmp_path):
+    fitted = net(epochs=1).fit(X, labels[Y % 3])
+    after = through_a_file(fitted, tmp_path)
+    assert after.classes_.dtype == fitted.classes_.dtype
+    np.testing.assert_array_equal(after.predict(X), fitted.predict(X))
+
+
+def test_names_of_features_come_back(tmp_path):
+    frame = pd.DataFrame(X.reshape(len(X), -1)).rename(columns="pixel{}".format)
+    fitted = net(epochs=1).fit(frame, Y)
+    after = through_a_file(fitted, tmp_path)
+    np.testing.assert_array_equal(after.feature_names_in_, fitted.feature_names_in_)
+    np.testing.assert_array_equal(after.predict_proba(frame), fitted.predict_proba(frame))
+
+
+def test_what_a_file_cannot_hold_is_named(tmp_path):
+    fitted = net(
+        callbacks=[keras.callbacks.Callback()],
+        validation_data=(X, Y),
+        random_state=np.random.RandomState(0),
+    ).fit(X, Y)
+    with pytest.warns(UserWarning, match="not have callbacks, random_state, validation_data"):
+        after = through_a_file(fitted, tmp_path)
+    assert after.callbacks is after.validation_data is after.random_state is None
+    np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_change_of_parameters_after_fit_does_not_spoil_a_file(tmp_path):
+    changed = copy.deepcopy(FITTED["image"]).set_params(architecture="FCS", batch_norm=False)
+    after = through_a_file(changed, tmp_path)
+    assert after.architecture == "FCS"
+    np.testing.assert_array_equal(after.predict_proba(X), changed.predict_proba(X))
+
+
+def test_a_file_says_what_wrote_it_and_is_the_same_each_time(tmp_path):
+    for name in "ab":
+        FITTED["image"].save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        document = json.loads(archive.read("metadata.json"))
+    assert document["versions"]["skcnn"] == skcnn.__version__
+    assert document["versions"]["tensorflow"] == tf.version.VERSION
+
+
+def test_loading_in_another_process(run_python, tmp_path):
+    FITTED["image"].save(tmp_path / "a.skcnn")
+    np.save(tmp_path / "X.npy", X)
+    code = """
+import sys
+import numpy as np
+import skcnn
+net = skcnn.load(sys.argv[1] + "/a.skcnn")
+np.save(sys.argv[1] + "/out.npy", net.predict_proba(np.load(sys.argv[1] + "/X.npy")))
+"""
+    run_python(code, str(tmp_path))
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), FITTED["image"].predict_proba(X))
+
+
+class Own(ImageClassifier):
+    """A preset of a user."""
+
+    architecture = "FCS"
+
+
+def test_a_class_of_ones_own_comes_back_where_it_is_known(tmp_path, run_python):
+    fitted = Own(epochs=1, random_state=0).fit(X, Y)
+    after = through_a_file(fitted, tmp_path)
+    assert type(after) is Own
+    np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
+    code = """
+import sys, skcnn
+try:
+    skcnn.load(sys.argv[1])
+except skcnn.LoadError as error:
+    print(error)
+"""
+    said = run_python(code, str(tmp_path / "estimator.skcnn")).stdout
+    assert "Own, a class that is not there; import the module that defines it first" in said
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.skcnn")), ids=lambda path: path.stem)
+def test_files_of_earlier_versions_load(path):
+    expected = json.loads(path.with_suffix(".json").read_text())
+    after = load(path)
+    inputs = np.array(expected["inputs"])
+    np.testing.assert_allclose(after.predict_proba(inputs), expected["probabilities"], atol=1e-5)
+    assert after.predict(inputs).tolist() == expected["predictions"]
+    parameters = {name: repr(value) for name, value in after.get_params(deep=False).items()}
+    assert expected["parameters"].items() <= parameters.items()
+
+
+def test_there_are_files_of_this_version():
+    assert len(list(HERE.glob(f"*-{skcnn.__version__}.skcnn"))) == 2
+
+
+# Files that skcnn has not written
+
+
+def content_of(path):
+    with zipfile.ZipFile(path) as archive:
+        entries = [archive.read(name) for name in archive.namelist()]
+    return json.loads(entries[0]), entries[1:]
+
+
+def pack(document, arrays):
+    """Write a zip as skcnn does, with the right checksums."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("metadata.json", json.dumps(document))
+        for number, array in enumerate(arrays):
+            archive.writestr(f"arrays/{number}.npy", array)
+    return out.getvalue()
+
+
+class Payload:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def written(tmp_path):
+    FITTED["image"].save(tmp_path / "good.skcnn")
+    return content_of(tmp_path / "good.skcnn")
+
+
+def refused(tmp_path, data, match):
+    (tmp_path / "bad.skcnn").write_bytes(data)
+    with pytest.raises(LoadError, match=rf"bad\.skcnn cannot be loaded: .*{match}"):
+        load(tmp_path / "bad.skcnn")
+
+
+def npy(array, **options):
+    out = io.BytesIO()
+    np.save(out, array, **options)
+    return out.getvalue()
+
+
+def test_a_pickle_is_not_opened(written, tmp_path):
+    document, arrays = written
+    payload = Payload(tmp_path / "was here")
+    refused(tmp_path, pickle.dumps(payload), "zip file")
+    objects = npy(np.array([payload], dtype=object), allow_pickle=True)
+    refused(tmp_path, pack(document, [objects, *arrays[1:]]), "could run code")
+    for name in ("../escaped.npy", "/tmp/escaped.npy", "state.pkl"):
+        out = io.BytesIO(pack(document, arrays))
+        with zipfile.ZipFile(out, "a") as archive:
+            archive.writestr(name, pickle.dumps(payload))
+        refused(tmp_path, out.getvalue(), "its entry")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.skcnn", "good.skcnn"]
+
+
+def test_a_lambda_and_other_objects_are_not_made(written, tmp_path):
+    document, arrays = written
+    trace = tmp_path / "was here"
+    layer = keras.layers.Lambda(lambda x: (trace.touch(), x)[1])
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.save(tmp_path / "model.keras")
+    trace.unlink()
+    refused(tmp_path, (tmp_path / "model.keras").read_bytes(), "its entry")
+    config = keras.saving.serialize_keras_object(model.layers[0])
+    config = json.loads(json.dumps(config, default=str))
+    for value in (
+        config,
+        {"keras": "Lambda", "config": {"dict": []}},
+        {"keras": "Adam", "config": config},
+        {"class": "Lambda"},
+        {"object": "os:system", "parameters": {"dict": []}, "attributes": {"dict": []}},
+        {
+            "object": "subprocess:Popen",
+            "parameters": {"dict": [["args", "true"]]},
+            "attributes": {},
+        },
+    ):
+        bad = copy.deepcopy(document)
+        parameters = dict(bad["content"]["dict"])["estimator"]["parameters"]["dict"]
+        next(item for item in parameters if item[0] == "optimizer")[1] = value
+        refused(tmp_path, pack(bad, arrays), "")
+    assert not trace.exists()
+
+
+def test_a_file_cannot_take_more_memory_than_its_size(written, tmp_path):
+    document, arrays = written
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", json.dumps(document))
+        archive.writestr("arrays/0.npy", npy(np.zeros(2**24)))
+    refused(tmp_path, out.getvalue(), "is compressed")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (2**40,)}
+    )
+    refused(tmp_path, pack(document, [header.getvalue(), *arrays[1:]]), "another size")
+    network = dict(item["tuple"] for item in dict(document["content"]["dict"])["network"]["tuple"])
+    assert network["architecture"].startswith("CONV-2")
+    text = json.dumps(document).replace(network["architecture"], "CONV-2 -> FC-100000 -> FCS")
+    refused(tmp_path, pack(json.loads(text), arrays), "not those of its network")
+
+
+def test_a_network_of_too_many_layers_is_not_built(tmp_path):
+    FITTED["strings"].save(tmp_path / "good.skcnn")
+    document, arrays = content_of(tmp_path / "good.skcnn")
+    text = json.dumps(document).replace(
+        '{"tuple": ["n_layers", 1]}', '{"tuple": ["n_layers", 1000000]}'
+    )
+    assert text != json.dumps(document)
+    refused(tmp_path, pack(json.loads(text), arrays), "more layers than weights")
+
+
+def test_a_file_of_a_later_version_says_so(written, tmp_path):
+    document, arrays = written
+    later = {**document, "format_version": 99, "versions": {"skcnn": "7.0"}}
+    refused(tmp_path, pack(later, arrays), "skcnn 7.0, which is newer than this")
+    refused(
+        tmp_path, pack({**document, "format": "other"}, arrays), "not a file in which skcnn keeps"
+    )
+
+
+def test_a_checkpoint_is_no_estimator(tmp_path):
+    net(checkpoint_dir=tmp_path).fit(X, Y)
+    with pytest.raises(LoadError, match="not a file in which skcnn keeps estimators"):
+        load(tmp_path / "checkpoint.skcnn")
+
+
+def test_a_file_that_cannot_be_opened_or_written(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "missing.skcnn")
+    with pytest.raises(FileNotFoundError, match=r"missing/a\.skcnn cannot be written"):
+        FITTED["image"].save(tmp_path / "missing" / "a.skcnn")
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    10**12,
+    0.5,
+    float("nan"),
+    "",
+    "x",
+    [],
+    {},
+    {"array": 0, "scalar": 0},
+]
+N_MUTANTS = {"bytes": 1200, "document": 600, "arrays": 200}
+
+
+def places(node, path=()):
+    """Every place of a JSON document."""
+    yield path
+    items = enumerate(node) if isinstance(node, list) else getattr(node, "items", list)()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+def mutated_bytes(data, draw):
+    data = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        at, other = (draw.randrange(len(data)) for _ in range(2))
+        length = draw.choice([1, 1, 4, 64])
+        match draw.randrange(4):
+            case 0:
+                data[at] ^= 1 << draw.randrange(8)
+            case 1:
+                data[at : at + length] = data[other : other + length]
+            case 2:
+                del data[at : at + length]
+            case 3:
+                data[at:at] = draw.randbytes(length)
+    return bytes(data[: draw.randrange(len(data))] if draw.random() < 0.1 else data)
+
+
+def mutated_document(document, draw):
+    document = copy.deepcopy(document)
+    for _ in range(draw.randint(1, 2)):
+        path = draw.choice(list(places(document))[1:])
+        node = document
+        for key in path[:-1]:
+            node = node[key]
+        match draw.randrange(3):
+            case 0:
+                node[path[-1]] = draw.choice(JUNK)
+            case 1:
+                del node[path[-1]]
+            case 2:
+                other = draw.choice(list(places(document))[1:])
+                value = document
+                for key in other:
+                    value = value[key]
+                node[path[-1]] = copy.deepcopy(value)
+    return document
+
+
+def mutated_arrays(arrays, draw):
+    arrays = list(arrays)
+    at = draw.randrange(len(arrays))
+    array = np.load(io.BytesIO(arrays[at]))
+    other = draw.choice(
+        [
+            np.zeros(array.shape, draw.choice(["f8", "i4", "U5", "S3", "c8"])),
+            array[..., None],
+            array.ravel()[:0],
+            np.zeros((3, 3), np.float32),
+            array.T.copy(order="F"),
+        ]
+    )
+    match draw.randrange(3):
+        case 0:
+            arrays[at] = npy(other)
+        case 1:
+            del arrays[at]
+        case 2:
+            arrays.insert(at, npy(other))
+    return arrays
+
+
+def test_fuzzed_files_load_right_or_are_refused(tmp_path, record_property):
+    draw = random.Random(0)
+    fitted = ImageClassifier("DROPOUT-0.1 -> FCS", epochs=1, random_state=0)
+    fitted.fit(X[:, :2, :3], Y % 3)
+    expected = fitted.predict_proba(X[:, :2, :3])
+    strings = seq(epochs=1).fit(QUESTIONS, ANSWERS)
+    paths = [tmp_path / "image.skcnn", tmp_path / "strings.skcnn"]
+    for estimator, path in zip((fitted, strings), paths, strict=True):
+        estimator.save(path)
+    tried, loaded = 0, 0
+    bad = tmp_path / "bad.skcnn"
+    for kind, n_mutants in N_MUTANTS.items():
+        for number in range(n_mutants):
+            is_image = number % 4 > 0
+            path = paths[0 if is_image else 1]
+            document, arrays = content_of(path)
+            if kind == "bytes":
+                data = mutated_bytes(path.read_bytes(), draw)
+            elif kind == "document":
+                data = pack(mutated_document(document, draw), arrays)
+            else:
+                data = pack(document, mutated_arrays(arrays, draw))
+            bad.write_bytes(data)
+            tried += 1
+            try:
+                after = load(bad)
+            except LoadError:
+                continue
+            loaded += 1
+            if not after.__sklearn_is_fitted__():
+                assert kind == "document"
+                continue
+            inputs = X[:, :2, :3] if is_image else QUESTIONS
+            outputs = after.predict_proba(inputs)
+            if kind == "bytes":
+                np.testing.assert_array_equal(
+                    outputs, expected if is_image else strings.predict_proba(inputs)
+                )
+            assert len(after.predict(inputs)) == len(inputs) == len(outputs)
+    assert tried == 2000
+    assert loaded < tried / 2
+    record_property("files tried", f"{tried}, of which {loaded} loaded right")
+
+
+# Export
+
+
+def run_onnx(path, inputs):
+    session = onnxruntime.InferenceSession(path)
+    metadata = session.get_modelmeta().custom_metadata_map["skcnn"]
+    (name,) = [argument.name for argument in session.get_inputs()]
+    return session.run(None, {name: inputs})[0], metadata
+
+
+def run_saved_model(path, inputs):
+    metadata = (path / "assets.extra" / "skcnn.json").read_text()
+    loaded = tf.saved_model.load(path)
+    return loaded.serve(inputs).numpy(), metadata
+
+
+def run_litert(path, inputs):
+    interpreter = Interpreter(str(path))
+    (at,) = [argument["index"] for argument in interpreter.get_input_details()]
+    interpreter.resize_tensor_input(at, inputs.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(at, inputs)
+    interpreter.invoke()
+    (out,) = [argument["index"] for argument in interpreter.get_output_details()]
+    with zipfile.ZipFile(path) as archive:
+        return interpreter.get_tensor(out), archive.read("skcnn.json")
+
+
+RUNTIMES = {"onnx": run_onnx, "tf_saved_model": run_saved_model, "litert": run_litert}
+LONG = np.array(["".join(pair * 20) for pair in ("ab", "ba", "aa")])
+EVERY_LAYER = (
+    "CONV-4 -> BN -> GELU -> RES[CONV-6/2 -> SILU] -> CONV-4:5 -> TANH -> AVGPOOL-3 -> "
+    "DROPOUT-0.5 -> POOL -> GAP -> FC-5 -> RELU -> FCS"
+)
+EXPORTED = {
+    "images": (lambda: net().fit(X, Y.astype(str)), X),
+    "every layer": (lambda: net(architecture=EVERY_LAYER).fit(X, Y), X),
+    "lstm": (lambda: seq().fit(QUESTIONS, ANSWERS), QUESTIONS),
+    "gru": (lambda: seq(cell="gru", decoder="attention").fit(QUESTIONS, ANSWERS), QUESTIONS),
+    "long": (lambda: seq(cell="simple_rnn").fit(LONG, LONG), LONG),
+}
+
+
+@pytest.mark.parametrize("format", RUNTIMES)
+@pytest.mark.parametrize("name", EXPORTED)
+def test_other_runtimes_predict_the_same(name, format, tmp_path):
+    make, inputs = EXPORTED[name]
+    fitted = make()
+    path = tmp_path / "exported"
+    fitted.export(path, format=format)
+    assert list(tmp_path.iterdir()) == [path]
+    outputs, metadata = RUNTIMES[format](path, np.float32(fitted._check_inputs(inputs)[:]))
+    np.testing.assert_allclose(outputs, fitted.predict_proba(inputs), atol=1e-4)
+    metadata = json.loads(metadata)
+    if "labels" in metadata:
+        labels = np.array(metadata["labels"])
+        np.testing.assert_array_equal(labels[outputs.argmax(axis=1)], fitted.predict(inputs))
+    else:
+        assert metadata["output_characters"] == fitted.output_table_.characters_.tolist()
+
+
+def test_export_leaves_numpy_as_it_was(tmp_path):
+    before = set(vars(np))
+    FITTED["image"].export(tmp_path / "a.onnx")
+    assert set(vars(np)) == before
+
+
+def test_what_cannot_be_exported(tmp_path, monkeypatch):
+    with pytest.raises(NotFittedError):
+        net().export(tmp_path / "a")
+    with pytest.raises(ValueError, match=r"format must be one of onnx, .*; got 'pdf'"):
+        FITTED["image"].export(tmp_path / "a", format="pdf")
+    with pytest.raises(FileNotFoundError):
+        FITTED["image"].export(tmp_path / "missing" / "a")
+    monkeypatch.setattr("skcnn.persistence.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="onnx and tf2onnx: pip install"):
+        FITTED["image"].export(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", np.array([object()]), len])
+def test_what_is_not_plain_is_not_encoded(value):
+    with pytest.raises(TypeError, match="cannot be saved"):
+        encode(value, [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(1, [2.5, None]), {1: "a", "b": (True,)}, np.float32(1.5), {"array": 1}, {"tuple": [1]}],
+)
+def test_plain_values_come_back(value):
+    arrays = []
+    after = decode(json.loads(json.dumps(encode(value, arrays))), arrays)
+    assert after == value
+    assert type(after) is type(value)
