@@ -13,7 +13,7 @@ extensions = [
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "ignore_pattern": r"benchmarks|quickstart",
+    "ignore_pattern": r"benchmarks|quickstart|reproduce",
     "filename_pattern": "plot_",
     "show_memory": False,
     "abort_on_example_error": True,

@@ -264,6 +264,8 @@ class ImageClassifier(
 
     def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Array, Any]:
         """Validate images and view them as (n_samples, height, width, channels)."""
+        if X is None:
+            raise ValueError("X must be images, or the paths of image files; got None.")
         if is_paths(X):
             return self._check_files(X, y, reset=reset)
         if issparse(X):

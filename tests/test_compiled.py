@@ -1,3 +1,5 @@
+import pickle
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -175,6 +177,40 @@ def test_fits_in_threads_are_those_of_one_thread():
     with ThreadPoolExecutor(4) as threads:
         for one, other in zip(threads.map(fit, range(4)), expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_predictions_from_eight_threads_are_those_of_one():
+    images, strings = net().fit(X, Y), seq().fit(QUESTIONS, ANSWERS)
+
+    def predict(number):
+        part = slice(number % 7, None, 1 + number % 3)
+        if number % 2:
+            return strings.predict_proba(QUESTIONS[part])
+        return images.predict_proba(X[part])
+
+    expected = list(map(predict, range(64)))
+    forget()
+    images, strings = pickle.loads(pickle.dumps((images, strings)))
+    with ThreadPoolExecutor(8) as threads:
+        for one, other in zip(threads.map(predict, range(64)), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_estimators_of_two_kinds_fitted_in_two_threads_do_not_disturb_each_other():
+    def fit(kind):
+        if kind == "images":
+            augmentation = ImageAugmenter(rotation_range=20, mixup=0.2)
+            return net(epochs=6, augmentation=augmentation).fit(X, Y).predict_proba(X)
+        return seq(epochs=6).fit(QUESTIONS, ANSWERS).predict_proba(QUESTIONS)
+
+    kinds = ["images", "strings"] * 2
+    expected = list(map(fit, kinds))
+    before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
+    with ThreadPoolExecutor(2) as threads:
+        for one, other in zip(threads.map(fit, kinds), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
+    assert random.getstate() == before[1]
 
 
 def test_the_pool_is_bounded_and_drops_what_waits_longest():
