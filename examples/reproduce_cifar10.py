@@ -9,7 +9,7 @@ the defaults of skcnn. The last tenth of the images of every class is held out f
 
 Without FOLDER the images are those of ``keras.datasets``; FOLDER may have the archive of CIFAR-10,
 or image files as ``train/airplane/0000.png``. Every training leaves its state in RUNS after every
-epoch, so that the script can be stopped and started again. ``--quick`` takes a tenth of the images.
+epoch, so the script can be stopped and started again. ``--quick`` takes a tenth of the images.
 """
 
 from __future__ import annotations

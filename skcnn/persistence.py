@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._archive import LoadError, attributes, encode, read, write
 from ._compiled import Plan, State, seed_variables
+from ._quiet import LEVEL
 
 if TYPE_CHECKING:
     from ._keras import KerasEstimator
@@ -128,9 +129,9 @@ def _check_state(plan: Plan, state: State) -> None:
 
 
 @contextmanager
-def _numpy_as_it_was() -> Iterator[None]:
-    """Take back what Keras adds to NumPy for tf2onnx, and hide NumPy's warning about it."""
-    had = "object" in vars(np)
+def _all_as_it_was() -> Iterator[None]:
+    """Take back what tf2onnx, and Keras for it, leave in the environment and in NumPy."""
+    had, level = "object" in vars(np), os.environ.get(LEVEL)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
@@ -138,6 +139,10 @@ def _numpy_as_it_was() -> Iterator[None]:
     finally:
         if not had:
             vars(np).pop("object", None)
+        if level is None:
+            os.environ.pop(LEVEL, None)
+        else:
+            os.environ[LEVEL] = level
 
 
 def _to_onnx(path: Path, metadata: str) -> None:
@@ -179,7 +184,7 @@ def export(estimator: KerasEstimator, path: str | os.PathLike[str], format: str)
     # Beside the target and then moved, so that it is never there by half.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
-        with _numpy_as_it_was():
+        with _all_as_it_was():
             model.export(written, format=format, verbose=False)
         ADD_METADATA[format](written, metadata)
         os.replace(written, path)

@@ -190,6 +190,16 @@ def test_prediction_refuses_other_images(digits):
         net.predict(X.reshape(-1, 64)[:, 1:])
 
 
+@pytest.mark.parametrize("n_rows", [2, 20, 61])
+@pytest.mark.parametrize("architecture", ["FC-30 -> RELU -> FCS", "CONV-8 -> RELU -> POOL -> FCS"])
+def test_a_prediction_does_not_depend_on_its_place(digits, architecture, n_rows):
+    X, y = digits
+    net = ImageClassifier(architecture, epochs=1, random_state=0).fit(X, y)
+    for method in (net.predict_proba, net.transform):
+        outputs = method(np.repeat(X[:1], n_rows, axis=0))
+        np.testing.assert_array_equal(outputs, np.repeat(outputs[:1], n_rows, axis=0))
+
+
 # Training
 
 

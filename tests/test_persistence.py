@@ -572,10 +572,18 @@ def test_other_runtimes_predict_the_same(name, format, tmp_path):
         assert metadata["output_characters"] == fitted.output_table_.characters_.tolist()
 
 
-def test_export_leaves_numpy_as_it_was(tmp_path):
-    before = set(vars(np))
-    FITTED["image"].export(tmp_path / "a.onnx")
-    assert set(vars(np)) == before
+def test_export_leaves_environment_and_numpy_as_they_were(tmp_path, run_python):
+    # In a process of its own, as what a first import does is not done again.
+    code = """
+import os, sys, warnings
+import numpy as np
+import skcnn
+net = skcnn.ImageClassifier("FCS", epochs=1).fit(np.eye(4), [0, 1, 0, 1])
+before = dict(os.environ), set(vars(np)), list(warnings.filters)
+net.export(sys.argv[1], format="onnx")
+print(before == (dict(os.environ), set(vars(np)), list(warnings.filters)))
+"""
+    assert run_python(code, str(tmp_path / "a.onnx")).stdout == "True\n"
 
 
 def test_what_cannot_be_exported(tmp_path, monkeypatch):
