@@ -80,7 +80,8 @@ def assert_same(one, other):
         {"learning_rate_schedule": "constant", "optimizer": "sgd", "optimizer__momentum": 0.9},
         {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 20)},
         {"early_stopping": True, "n_iter_no_change": 2, "epochs": 12, "validation_fraction": 0.3},
-        {"augmentation": ImageAugmenter(rotation_range=20, mixup=0.2), "class_weight": "balanced"},
+        {"augmentation": ImageAugmenter(horizontal_flip=True, mixup=0.2), "epochs": 4},
+        {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1, "epochs": 4},
     ],
 )
 def test_a_training_goes_on_bit_for_bit(tmp_path, parameters):

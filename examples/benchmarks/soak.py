@@ -50,7 +50,7 @@ class Soak:
     def data(self, rng: np.random.Generator, net: skcnn.ImageClassifier) -> tuple:
         """Draw some rows of the data that an estimator takes."""
         X, y = IMAGES if isinstance(net, skcnn.ImageClassifier) else QUESTIONS
-        rows = rng.choice(len(X), int(rng.integers(100, 600)), replace=False)
+        rows = rng.choice(len(X), int(rng.integers(250, 600)), replace=False)
         return X[rows], y[rows]
 
     def draw(self, rng: np.random.Generator) -> skcnn.ImageClassifier | skcnn.Seq2SeqRNN:
@@ -60,6 +60,7 @@ class Soak:
             "batch_size": int(rng.choice([16, 50, 128])),
             "learning_rate": float(rng.uniform(0.001, 0.02)),
             "early_stopping": bool(rng.random() < 0.3),
+            "validation_fraction": 0.2,
             "random_state": int(rng.integers(1000)),
         }
         if rng.random() < 0.3:
