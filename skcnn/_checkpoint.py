@@ -71,6 +71,8 @@ class Checkpoint(keras.callbacks.Callback):
     ----------
     saved : Saved or None
         What an earlier process has written there.
+    capture : callable
+        To be set: gives what is to be written, told whether the training is at its end.
 
     Raises
     ------
@@ -83,6 +85,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = Path(folder)
         self.identity = identity
         self.path = self.folder / NAME
+        self.capture: Callable[[bool], Saved]
         self.saved: Saved | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,10 +112,6 @@ class Checkpoint(keras.callbacks.Callback):
                 f"checkpoint_dir={str(self.folder)!r} holds a training with other {listed}. Give "
                 "this one a folder of its own, or remove that."
             )
-
-    def writes(self, capture: Callable[[bool], Saved]) -> None:
-        """Say how to get what is to be written, given whether the training is at its end."""
-        self.capture = capture
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.saved is None:

@@ -327,8 +327,7 @@ class KerasEstimator(BaseEstimator):
             identity = self._identity(X, y, sample_weight, reset, seed)
             checkpoint = Checkpoint(self.checkpoint_dir, identity)
             saved = checkpoint.saved
-        if saved is not None:
-            seed = saved.seed
+            seed = seed if saved is None else saved.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer, self.callbacks_ = self._compile_arguments(schedule)
 
@@ -379,34 +378,29 @@ class KerasEstimator(BaseEstimator):
         )
         batches.epoch = done
         last = first + epochs
-        callbacks = [*self.callbacks_, *self._watchers(validation)]
-        cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
-        if cycle is not None:
-            peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
-            step = (done - first) * len(batches)
-            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step))
-        callbacks.append(EpochLog(history))
         if self.early_stopping:
             best = BestWeights(self._monitor, "max", self.n_iter_no_change, done=first)
         else:
             best = BestWeights("loss", "min", done=first)
         if saved is not None:
             best.progress = saved.best
-        callbacks.append(best)
+        callbacks = [*self.callbacks_, *self._watchers(validation)]
+        cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
+        if cycle is not None:
+            peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
+            step = (done - first) * len(batches)
+            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step))
+        callbacks += [EpochLog(history), best]
         if self.verbose == 1:
             callbacks.append(ProgressBar(last, len(batches), done))
         if checkpoint is not None:
-            checkpoint.writes(
-                lambda finished: Saved(
-                    checkpoint.identity,
-                    seed,
-                    finished,
-                    vars(network.state()),
-                    history,
-                    best.progress,
-                )
-            )
-            callbacks.append(checkpoint)
+
+            def capture(finished: bool) -> Saved:
+                state = vars(network.state())
+                return Saved(identity, seed, finished, state, history, best.progress)
+
+            checkpoint.capture = capture
+            callbacks.append(checkpoint)  # last, when all others have seen the epoch
         try:
             if saved is not None and saved.finished:
                 best.set_model(model)
@@ -427,17 +421,14 @@ class KerasEstimator(BaseEstimator):
         except KeyboardInterrupt:
             if len(history.get("loss", [])) == first:
                 raise  # nothing has been learnt
-            best.on_train_end()
+            for callback in callbacks:
+                callback.on_train_end()
             warnings.warn(
                 f"The training was interrupted after epoch {len(history['loss'])} of {last}; what "
                 "it had learnt is kept.",
                 UserWarning,
                 stacklevel=3,
             )
-        finally:
-            for callback in callbacks:
-                if isinstance(callback, ProgressBar):
-                    callback.close()
         self.history_ = history
         self.n_iter_ = len(history["loss"])
         goes_back = best.stops_early or best.diverged

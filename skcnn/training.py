@@ -207,9 +207,4 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave the bar as it is, when the training was broken off too."""
-        if hasattr(self, "bar"):
-            self.bar.close()
+        self.bar.close()
