@@ -7,6 +7,7 @@ with quiet_tensorflow_start():
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
+    from .inspection import FilterDisplay, SaliencyDisplay
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
     from .persistence import load
     from .plotting import (
@@ -20,11 +21,13 @@ __all__ = [
     "AugmentationDisplay",
     "CharacterTable",
     "FeedForward",
+    "FilterDisplay",
     "ImageAugmenter",
     "ImageClassifier",
     "LoadError",
     "MiniCNN",
     "MisclassifiedImagesDisplay",
+    "SaliencyDisplay",
     "SampleGenerator",
     "Seq2SeqRNN",
     "StackedCNN",

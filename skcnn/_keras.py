@@ -26,7 +26,7 @@ from scikeras.wrappers import BaseWrapper
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
@@ -34,6 +34,7 @@ from . import persistence
 from ._archive import class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
 from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
+from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import (
     SCHEDULES,
@@ -709,7 +710,20 @@ class KerasEstimator(BaseEstimator):
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""
         check_is_fitted(self)
-        self.model_.summary()
+        print(as_text(layer_rows(self.model_)))
+
+    def _html_repr(self) -> str:
+        """Make what a notebook shows: scikit-learn's diagram, and under it the layers."""
+        diagram: str = estimator_html_repr(self)
+        if self.__sklearn_is_fitted__():
+            rows = layer_rows(self.model_)
+            return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows)
+        names = self._layer_names()
+        return diagram + as_html("Network", [(name, "", "") for name in names]) * bool(names)
+
+    def _layer_names(self) -> list[str]:
+        """List what is known of the layers before the data are."""
+        return []
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")

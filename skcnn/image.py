@@ -367,6 +367,12 @@ class ImageClassifier(
             "standardize": bool(self.standardize),
         }
 
+    def _layer_names(self) -> list[str]:
+        try:
+            return list(map(str, parse(self.architecture)))
+        except (TypeError, ValueError, AttributeError):
+            return []  # fit says what is wrong
+
     def _metadata(self) -> dict[str, Any]:
         return {"labels": self.classes_.tolist()}
 

@@ -84,10 +84,10 @@ class AugmentationDisplay:
         AugmentationDisplay
             The display, drawn.
         """
-        images = _check_images(X)
+        images = check_images(X)
         # One call for all variants, so that mixup has partners even for a single image.
         changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
-        changed = _check_images(changed)
+        changed = check_images(changed)
         variants = changed.reshape(len(images), n_variants, *images.shape[1:])
         return cls(images, variants).plot(ax=ax)
 
@@ -136,7 +136,7 @@ class AugmentationDisplay:
         return self
 
 
-def _check_images(X: Any) -> Array:
+def check_images(X: Any) -> Array:
     """Return images of one channel or three, the first where there are others."""
     images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
     if images.ndim not in (3, 4):
@@ -147,6 +147,29 @@ def _check_images(X: Any) -> Array:
     if images.ndim == 3:
         return images[..., None]  # type: ignore[no-any-return]
     return images if images.shape[-1] in (1, 3) else images[..., :1]  # type: ignore[no-any-return]
+
+
+def image_axes(
+    n_images: int, n_columns: int, figure: Any = None, size: tuple[float, float] = (1.6, 2.1)
+) -> tuple[Any, Array]:
+    """Make axes for images in a grid, of `size` inches each, in a figure or a new one."""
+    import matplotlib.pyplot as plt
+
+    n_rows = max(1, -(-n_images // n_columns))
+    if figure is None:
+        figsize = (size[0] * n_columns, size[1] * n_rows)
+        figure = plt.figure(figsize=figsize, layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    return figure, axes[:n_images]
+
+
+def draw_image(ax: Any, image: Array) -> None:
+    """Draw an image of one channel or three from its lowest value to its highest."""
+    low, high = float(image.min()), float(image.max())
+    scaled = (image - low) / (high - low or 1.0)
+    ax.imshow(scaled if image.shape[-1] == 3 else scaled[..., 0], cmap="gray", vmin=0, vmax=1)
 
 
 class TrainingHistoryDisplay:
@@ -396,7 +419,7 @@ class MisclassifiedImagesDisplay:
             The display, drawn.
         """
         # Files one by one, as their sizes may differ.
-        images: Any = None if is_paths(X) else _check_images(X)
+        images: Any = None if is_paths(X) else check_images(X)
         y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
         classes = np.asarray(classes)
         names = classes if class_names is None else np.asarray(class_names)
@@ -431,25 +454,12 @@ class MisclassifiedImagesDisplay:
         self
             The display.
         """
-        import matplotlib.pyplot as plt
-
-        n_rows = max(1, -(-len(self.images) // n_columns))
-        if figure is None:
-            size = (1.6 * n_columns, 2.1 * n_rows)
-            figure = plt.figure(figsize=size, layout="constrained")
-        axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-        for ax in axes:
-            ax.set_axis_off()
+        self.figure_, self.axes_ = image_axes(len(self.images), n_columns, figure)
         if not len(self.images):
-            figure.suptitle("no mistakes")
-            axes = axes[:0]
+            self.figure_.suptitle("no mistakes")
         for ax, image, true, predicted, probability in zip(
-            axes, self.images, self.y_true, self.y_pred, self.probability, strict=False
+            self.axes_, self.images, self.y_true, self.y_pred, self.probability, strict=True
         ):
-            low, high = float(image.min()), float(image.max())
-            scaled = (image - low) / (high - low or 1.0)
-            ax.imshow(scaled if image.shape[-1] == 3 else scaled[..., 0], cmap="gray", vmax=1)
+            draw_image(ax, image)
             ax.set_title(f"{true}\nas {predicted}, {probability:.2f}", fontsize=9)
-        self.axes_ = axes[: len(self.images)]
-        self.figure_ = figure
         return self

@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skcnn import FeedForward, ImageAugmenter, ImageClassifier, MiniCNN, VGGLite
+from skcnn import FeedForward, ImageAugmenter, ImageClassifier, MiniCNN, Seq2SeqRNN, VGGLite
 from skcnn.image import channel_statistics
 
 TINY = "CONV-4 -> RELU -> POOL -> FCS"
@@ -393,8 +393,33 @@ def test_copies_predict_alike_and_train_on(digits, copied):
 
 
 def test_summary_prints_the_layers(digits, capsys):
-    tiny().fit(*digits).summary()
-    assert "conv_1" in capsys.readouterr().out
+    net = ImageClassifier("CONV-4 -> RELU -> POOL -> FCS", epochs=1).fit(*digits)
+    net.summary()
+    assert capsys.readouterr().out.splitlines() == [
+        "layer        output         parameters",
+        "image        8 x 8 x 1               0",
+        "standardize  8 x 8 x 1               2",
+        "conv_1       8 x 8 x 4              36",
+        "bn_1         8 x 8 x 4              16",
+        "relu_1       8 x 8 x 4               0",
+        "pool_1       4 x 4 x 4               0",
+        "flatten      64                      0",
+        "probability  10                    650",
+        "total        694 trainable         704",
+    ]
+    assert net.model_.count_params() == 704
+
+
+def test_a_notebook_shows_diagram_and_layers(digits):
+    net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1)
+    shown = net._repr_html_()
+    for text in ("sk-top-container", "CONV-4 -&gt; RELU", "<td>CONV-4</td>", "<td>FCS</td>"):
+        assert text in shown
+    shown = net.fit(*digits)._repr_html_()
+    for text in ("Network of 2,6", "<td>conv_1</td><td>8 x 8 x 4</td><td>36</td>"):
+        assert text in shown
+    assert "skcnn-network" not in ImageClassifier("nonsense")._repr_html_()
+    assert "skcnn-network" not in Seq2SeqRNN()._repr_html_()
 
 
 def test_channel_statistics_match_numpy(monkeypatch):

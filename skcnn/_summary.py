@@ -1,0 +1,41 @@
+"""The layers of a network as a table, in text and in HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+import keras
+
+HEAD = ("layer", "output", "parameters")
+
+Row = tuple[str, str, str]
+
+
+def layer_rows(model: keras.Model) -> list[Row]:
+    """List the layers with the shape of their output and their parameters, and the sum."""
+    rows = [
+        (layer.name, " x ".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
+        for layer in model.layers
+    ]
+    trainable = sum(variable.value.shape.num_elements() for variable in model.trainable_variables)
+    return [*rows, ("total", f"{trainable:,} trainable", f"{model.count_params():,}")]
+
+
+def as_text(rows: list[Row]) -> str:
+    """Write a table with its columns aligned."""
+    rows = [HEAD, *rows]
+    first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{name:{first}}  {shape:{second}}  {count:>{third}}" for name, shape, count in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def as_html(title: str, rows: list[Row]) -> str:
+    """Write a table that opens under its title."""
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    head = "".join(f"<th>{name}</th>" for name in HEAD)
+    return (
+        f'<details class="skcnn-network"><summary>{escape(title)}</summary>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>"
+    )
