@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,10 @@ class CompiledNetwork:
     ) -> None:
         self.model = plan.model()
         self.optimizer = optimizer
+        if not tf.distribute.has_strategy():
+            # There are no replicas to sum gradients over, and TensorFlow never frees a graph that
+            # has such a sum, as it registers the gradient of the sum for good.
+            optimizer._all_reduce_sum_gradients = list
         # Weight decay harms biases and normalization parameters.
         optimizer.exclude_from_weight_decay(
             var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
@@ -123,6 +128,20 @@ class CompiledNetwork:
         _assign(self._seeds, state.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
+
+
+@contextmanager
+def own_graph() -> Iterator[None]:
+    """Tie what TensorFlow ties to the default graph to one that ends here.
+
+    Among it are the generators that feed a training, and so its data, which would otherwise stay
+    in memory as long as the thread.
+    """
+    if tf.distribute.has_strategy():  # is tied to the default graph, too
+        yield
+        return
+    with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
+        yield
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

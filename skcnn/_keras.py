@@ -33,7 +33,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import persistence
 from ._archive import class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
+from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward, own_graph
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import (
@@ -409,15 +409,16 @@ class KerasEstimator(BaseEstimator):
             else:
                 # shuffle=False because the batches come shuffled; Keras would reorder them with
                 # the global random state.
-                model.fit(
-                    batches,
-                    epochs=last,
-                    initial_epoch=done,
-                    shuffle=False,
-                    validation_data=validation,
-                    callbacks=callbacks,
-                    verbose=2 if self.verbose > 1 else 0,
-                )
+                with own_graph():
+                    model.fit(
+                        batches,
+                        epochs=last,
+                        initial_epoch=done,
+                        shuffle=False,
+                        validation_data=validation,
+                        callbacks=callbacks,
+                        verbose=2 if self.verbose > 1 else 0,
+                    )
             give_back()
         except KeyboardInterrupt:
             if len(history.get("loss", [])) == first:

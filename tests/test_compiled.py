@@ -1,13 +1,23 @@
+import gc
 import pickle
 import random
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.exceptions import NotFittedError
 
-from skcnn import ImageAugmenter, ImageClassifier, Seq2SeqRNN, load_digit_images, make_arithmetic
+from skcnn import (
+    ImageAugmenter,
+    ImageClassifier,
+    SampleGenerator,
+    Seq2SeqRNN,
+    load_digit_images,
+    make_arithmetic,
+)
 from skcnn._compiled import POOL, NetworkPool, forward
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
@@ -219,6 +229,31 @@ def test_the_pool_is_bounded_and_drops_what_waits_longest():
         pool.give(name, name.upper())
     assert [pool.take(name) for name in "abc"] == [None, "B", "C"]
     assert pool.take("c") is None
+
+
+def alive(kind):
+    gc.collect()
+    found = [each for each in gc.get_objects() if isinstance(each, kind)]
+    return {id(each): weakref.ref(each) for each in found}
+
+
+def test_a_fit_lets_go_of_its_data():
+    before = alive(SampleGenerator)
+    fitted = net(early_stopping=True, validation_fraction=0.3).fit(X, Y)
+    assert not alive(SampleGenerator).keys() - before.keys()
+    assert fitted.predict(X).shape == Y.shape
+
+
+def test_a_network_that_is_not_used_again_leaves_nothing():
+    forget()
+    before = alive(tf.Graph)
+    net(architecture="CONV-3 -> GELU -> DROPOUT-0.1 -> FCS", weight_decay=0.1).fit(X, Y).predict(X)
+    made = alive(tf.Graph)
+    made = [made[key] for key in made.keys() - before.keys()]
+    assert len(made) > 2
+    forget()
+    gc.collect()
+    assert [graph() for graph in made if graph() is not None] == []
 
 
 MEMORY = """
