@@ -140,8 +140,13 @@ def own_graph() -> Iterator[None]:
     if tf.distribute.has_strategy():  # is tied to the default graph, too
         yield
         return
-    with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
-        yield
+    graph = tf.Graph()
+    try:
+        with graph.as_default(), tf.__internal__.eager_context.eager_mode():
+            yield
+    finally:
+        # What was traced meanwhile keeps the graph, as the one that it was traced in.
+        vars(graph).pop("_py_funcs_used_in_graph", None)
 
 
 def seed_variables(model: keras.Model) -> list[Any]:
