@@ -146,7 +146,7 @@ def own_graph() -> Iterator[None]:
             yield
     finally:
         # What was traced meanwhile keeps the graph, as the one that it was traced in.
-        vars(graph).pop("_py_funcs_used_in_graph", None)
+        getattr(graph, "_py_funcs_used_in_graph", []).clear()
 
 
 def seed_variables(model: keras.Model) -> list[Any]:
