@@ -158,7 +158,8 @@ def read(path: str | os.PathLike[str], kind: str, understand: Callable[[Any], Re
         return understand(decode(document["content"], arrays))
     # A damaged file may fail anywhere between the zip and the network.
     except Exception as error:
-        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        known = isinstance(error, ValueError | zipfile.BadZipFile)
+        reason = str(error) if known else repr(error)
         raise LoadError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
 
 
