@@ -17,10 +17,13 @@ sphinx_gallery_conf = {
     "filename_pattern": "plot_",
     "show_memory": False,
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
+    "within_subsection_order": "FileNameSortKey",
 }
 autosummary_generate = True
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
+html_title = "skcnn"
 html_theme_options = {"show_prev_next": False}

@@ -48,7 +48,7 @@ for place, scores in zip(places, folds, strict=True):
     ax.plot(scores, [place] * 3, "o", color="#0072b2", markersize=4)
 ax.set_yticks(places, architectures)
 ax.invert_yaxis()
-ax.set(xlabel="Accuracy in cross-validation", xlim=(0.7, 1))
+ax.set(xlabel="Accuracy in cross-validation", xlim=(0, 1))
 
 print(f"accuracy on {len(X_test)} other digits: {search.score(X_test, y_test):.3f}")
 search.best_estimator_.summary()
