@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -24,11 +23,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from benchmarks._data import about
+from benchmarks._data import CLASSIC, CLASSIC_AUGMENTATION, about, hold_out
 
 from skcnn import (
     FeedForward,
-    ImageAugmenter,
     ImageClassifier,
     MiniCNN,
     StackedCNN,
@@ -40,29 +38,6 @@ from skcnn import (
 
 NETWORKS = {"a": FeedForward, "b": MiniCNN, "c": StackedCNN, "d": VGGLite}
 ORIGINAL = {"a": 0.4017, "b": 0.5920, "c": 0.6791, "d": 0.7062, "d augmented": 0.7055}
-CLASSIC = {
-    "batch_norm": False,
-    "standardize": False,
-    "optimizer": "adadelta",
-    "learning_rate_schedule": "constant",
-    "batch_size": 300,
-}
-AUGMENTATION = ImageAugmenter(
-    width_shift_range=0.1, height_shift_range=0.1, vertical_flip=True, fill_mode="nearest"
-)
-
-
-def split(images: Any, share: float) -> tuple[np.ndarray, ...]:
-    """Hold out the last tenth of every class; take a share of either part."""
-    labels = np.array(images.target_names)[images.target]
-    train, held_out = [], []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        first = len(rows) - len(rows) // 10
-        train.append(rows[: round(share * first)])
-        held_out.append(rows[first : first + round(share * (len(rows) - first))])
-    rows, others = np.concatenate(train), np.concatenate(held_out)
-    return images.data[rows], labels[rows], images.data[others], labels[others]
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
@@ -126,7 +101,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
 
-    data = split(fetch_cifar10(data_home=options.folder), 0.1 if options.quick else 1)
+    data = hold_out(fetch_cifar10(data_home=options.folder), 0.1 if options.quick else 1)
     print(about(data[0], data[2]), flush=True)
     runs = options.runs / ("quick" if options.quick else "full")
     nets: dict[str, ImageClassifier] = {}
@@ -136,7 +111,7 @@ def main() -> None:
             name = f"classic {letter}"
             net = network(epochs=options.epochs, **CLASSIC)
             nets[name] = train(name, net, classic, runs)
-        net = VGGLite(epochs=2 * options.epochs, augmentation=AUGMENTATION, **CLASSIC)
+        net = VGGLite(epochs=2 * options.epochs, augmentation=CLASSIC_AUGMENTATION, **CLASSIC)
         nets["classic d augmented"] = train("classic d augmented", net, classic, runs)
         probability = net.predict_proba(classic[2])
         counts = confident_error_counts(data[3], probability, labels=net.classes_)

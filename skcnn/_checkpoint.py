@@ -49,7 +49,8 @@ class Saved:
 def digest(value: Any) -> str:
     """Name a value, the same in every process and for every container of the same array."""
     if isinstance(value, keras.optimizers.Optimizer | _archive.SCHEDULE):
-        value = type(value).__name__, value.get_config()
+        # Without the name, which counts the optimizers of a process.
+        value = type(value).__name__, {**value.get_config(), "name": None}
     elif isinstance(value, np.ndarray):
         value = np.ascontiguousarray(value)  # joblib tells strides apart
     elif hasattr(value, "stamps"):

@@ -583,6 +583,12 @@ class KerasEstimator(BaseEstimator):
                     f"instance of {type(optimizer).__name__}."
                 )
             optimizer = type(optimizer).from_config({**optimizer.get_config(), **given})
+            if schedule in SCHEDULES and isinstance(optimizer.get_config()["learning_rate"], dict):
+                raise ValueError(
+                    "optimizer has a learning-rate schedule of its own, beside "
+                    f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
+                    "to train with that of the optimizer."
+                )
         else:
             _check_routed(optimizer, routed)
             if rate is None and "optimizer__learning_rate" not in routed:

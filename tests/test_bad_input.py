@@ -109,6 +109,7 @@ BAD = {
     "learning_rate NaN": (fit(learning_rate=np.nan), ValueError, ["learning_rate", "nan"]),
     "learning_rate twice": (fit(learning_rate=0.1, optimizer__learning_rate=0.2), ValueError, ["learning_rate", "not both", "0.1", "0.2"]),
     "schedule": (fit(learning_rate_schedule="linear"), ValueError, ["learning_rate_schedule", "one_cycle", "linear"]),
+    "schedule twice": (fit(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))), ValueError, ["optimizer", "learning_rate_schedule='one_cycle'", "'constant'"]),
     "weight_decay": (fit(weight_decay=-1), ValueError, ["weight_decay", "Got -1"]),
     "label_smoothing": (fit(label_smoothing=1.5), ValueError, ["label_smoothing", r"\[0.0, 1.0\)", "1.5"]),
     "validation_fraction": (fit(early_stopping=True, validation_fraction=1.0), ValueError, ["validation_fraction", r"\(0.0, 1.0\)"]),

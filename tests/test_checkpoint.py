@@ -112,6 +112,15 @@ def test_a_training_without_a_seed_goes_on_with_the_one_it_drew(tmp_path):
     assert_same(again, net(random_state=before["seed"]).fit(X, Y))
 
 
+def test_an_equal_optimizer_is_the_same(tmp_path):
+    for _ in range(2):
+        optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 20))
+        settings = {"epochs": 1, "learning_rate_schedule": "constant", "checkpoint_dir": tmp_path}
+        net(optimizer=optimizer, **settings).fit(X, Y)
+    with pytest.raises(ValueError, match="other optimizer"):
+        net(optimizer=keras.optimizers.SGD(0.1), **settings).fit(X, Y)
+
+
 def test_a_finished_training_is_not_repeated(tmp_path):
     parameters = {"early_stopping": True, "n_iter_no_change": 2, "epochs": 12}
     whole = net(**parameters, checkpoint_dir=tmp_path).fit(X, Y)

@@ -15,14 +15,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _data import about, load_split
+from _data import CLASSIC_AUGMENTATION, about, load_split
 
 from skcnn import ImageAugmenter, VGGLite
 
 SETTINGS = {
-    "classic": ImageAugmenter(
-        width_shift_range=0.1, height_shift_range=0.1, vertical_flip=True, fill_mode="nearest"
-    ),
+    "classic": CLASSIC_AUGMENTATION,
     "good": ImageAugmenter(
         width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True, cutout=0.25
     ),

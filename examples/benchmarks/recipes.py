@@ -13,17 +13,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _data import about, load_split
+from _data import CLASSIC, about, load_split
 
 from skcnn import VGGLite
-
-CLASSIC = {
-    "batch_norm": False,
-    "standardize": False,
-    "optimizer": "adadelta",
-    "learning_rate_schedule": "constant",
-    "batch_size": 300,
-}
 
 
 def main() -> None:
