@@ -89,6 +89,7 @@ class CompiledNetwork:
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
         self._seeds = seed_variables(self.model)
+        self._feeds: dict[Hashable, Feed] = {}
         self.first = self.state()
 
     def start(self, seed: int) -> None:
@@ -113,6 +114,25 @@ class CompiledNetwork:
         if optimizer.weight_decay:
             self.optimizer.weight_decay.assign(optimizer.weight_decay)
 
+    @contextmanager
+    def feed(self, **sources: keras.utils.PyDataset | None) -> Iterator[dict[str, Any]]:
+        """Turn what gives batches into data sets for Keras, for as long as it trains on them."""
+        feeds = {}
+        for name, source in sources.items():
+            if source is not None:
+                signature = tuple(
+                    tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in source[0]
+                )
+                if (name, signature) not in self._feeds:
+                    self._feeds[name, signature] = Feed(signature)
+                feeds[name] = self._feeds[name, signature]
+                feeds[name].source = source
+        try:
+            yield {name: feed.dataset() for name, feed in feeds.items()}
+        finally:
+            for feed in feeds.values():
+                feed.source = None
+
     def state(self) -> State:
         """Copy the values out."""
         return State(
@@ -130,23 +150,44 @@ class CompiledNetwork:
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
 
 
-@contextmanager
-def own_graph() -> Iterator[None]:
-    """Tie what TensorFlow ties to the default graph to one that ends here.
+class Feed:
+    """A data set of the batches of whatever its source is now.
 
-    Among it are the generators that feed a training, and so its data, which would otherwise stay
-    in memory as long as the thread.
+    Keras would make one of its own at every fit, and TensorFlow never frees the functions of one
+    that it has run.
+
+    Parameters
+    ----------
+    signature : tuple of tf.TensorSpec
+        Shapes and dtypes of a batch.
+
+    Attributes
+    ----------
+    source : keras.utils.PyDataset
+        What gives the batches.
     """
-    if tf.distribute.has_strategy():  # is tied to the default graph, too
-        yield
-        return
-    graph = tf.Graph()
-    try:
-        with graph.as_default(), tf.__internal__.eager_context.eager_mode():
-            yield
-    finally:
-        # What was traced meanwhile keeps the graph, as the one that it was traced in.
-        getattr(graph, "_py_funcs_used_in_graph", []).clear()
+
+    def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
+        self.source: keras.utils.PyDataset | None = None
+        # A generator lives as long as the graph that was the default one when TensorFlow got it,
+        # which else is that of the thread.
+        self._graph = tf.Graph()
+        with self._graph.as_default(), tf.__internal__.eager_context.eager_mode():
+            self._batches = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Make the data set for the source that is there; each pass over it is an epoch."""
+        assert self.source is not None
+        count = tf.data.experimental.assert_cardinality(len(self.source))
+        return self._batches.apply(count).prefetch(tf.data.AUTOTUNE)
+
+    def _epoch(self) -> Iterator[tuple[Array, ...]]:
+        source = self.source
+        assert source is not None
+        source.on_epoch_end()
+        source.on_epoch_begin()
+        for index in range(len(source)):
+            yield source[index]
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

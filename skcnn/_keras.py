@@ -33,7 +33,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import persistence
 from ._archive import class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward, own_graph
+from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import (
@@ -407,15 +407,12 @@ class KerasEstimator(BaseEstimator):
                 best.set_model(model)
                 best.on_train_end()
             else:
-                # shuffle=False because the batches come shuffled; Keras would reorder them with
-                # the global random state.
-                with own_graph():
+                with network.feed(x=batches, validation_data=validation) as data:
                     model.fit(
-                        batches,
+                        **data,
                         epochs=last,
                         initial_epoch=done,
                         shuffle=False,
-                        validation_data=validation,
                         callbacks=callbacks,
                         verbose=2 if self.verbose > 1 else 0,
                     )
@@ -573,7 +570,10 @@ class KerasEstimator(BaseEstimator):
                 "Set learning_rate or optimizer__learning_rate, not both; got "
                 f"{rate!r} and {routed['optimizer__learning_rate']!r}."
             )
-        given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
+        # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
+        given: dict[str, Any] = {"name": "optimizer"}
+        if rate is not None:
+            given["learning_rate"] = rate
         if self.weight_decay:
             given["weight_decay"] = self.weight_decay
         if isinstance(optimizer, keras.optimizers.Optimizer):
