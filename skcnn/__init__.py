@@ -4,6 +4,7 @@ from ._quiet import quiet_tensorflow_start
 
 with quiet_tensorflow_start():
     from ._archive import LoadError
+    from ._machine import keep_to_share
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
@@ -16,6 +17,8 @@ with quiet_tensorflow_start():
         TrainingHistoryDisplay,
     )
     from .sequence import CharacterTable, Seq2SeqRNN
+
+keep_to_share()
 
 __all__ = [
     "AugmentationDisplay",

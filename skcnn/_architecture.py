@@ -24,6 +24,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from ._layers import FusedBatchNormalization
+
 # Far beyond any network that trains on one machine. Without them a typing error such as
 # "FC-10000000000" or "[[...]*999]*999" would exhaust the memory instead of raising.
 MAX_LAYERS = 1000
@@ -330,6 +332,7 @@ def build_network(
     batch_norm: bool,
     standardize: bool,
     dtype: str = "float32",
+    fused: bool = False,
 ) -> keras.Model:
     """Build the Keras model of an architecture.
 
@@ -348,6 +351,8 @@ def build_network(
         channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
+    fused : bool
+        Use layers that train faster than those of Keras and have the same weights.
 
     Returns
     -------
@@ -356,7 +361,7 @@ def build_network(
         input of its last layer are the penultimate features.
     """
     layers = parse(architecture)
-    builder = _Builder(batch_norm, dtype)
+    builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
     # variables instead of constants, so that a trained graph can be used for other data.
@@ -388,9 +393,10 @@ class _Builder:
     Every random part has a seed, as Keras would take one from Python's global generator.
     """
 
-    def __init__(self, batch_norm: bool, dtype: str) -> None:
+    def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
+        self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
         self.counts: Counter[str] = Counter()
 
     def name(self, kind: str) -> str:
@@ -448,9 +454,7 @@ class _Builder:
         return self.normalization(x) if add_norm else x
 
     def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.layers.BatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype
-        )(x)
+        return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
 
     def dense(
         self, x: keras.KerasTensor, units: int, name: str, *, dtype: str, softmax: bool = False

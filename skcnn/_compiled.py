@@ -35,6 +35,10 @@ class Plan:
     build: Callable[..., keras.Model]
     arguments: tuple[tuple[str, Hashable], ...]
 
+    def changed(self, **arguments: Hashable) -> Plan:
+        """Make the plan of a network with other arguments."""
+        return Plan(self.build, tuple((dict(self.arguments) | arguments).items()))
+
     def model(self) -> keras.Model:
         """Build the network."""
         return self.build(**dict(self.arguments))

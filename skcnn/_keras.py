@@ -95,8 +95,9 @@ class KerasEstimator(BaseEstimator):
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
 
-    # Builds the network from what `_network_arguments` gives.
+    # Builds the network from what `_network_arguments` gives, and with these the one to train.
     _build: ClassVar[Callable[..., keras.Model]]
+    _training_layers: ClassVar[dict[str, Any]] = {}
 
     _plan: Plan
     _state: State
@@ -123,6 +124,7 @@ class KerasEstimator(BaseEstimator):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
+        "precision": [StrOptions({"auto", "float32", "mixed_bfloat16"})],
         "callbacks": [list, tuple, dict, keras.callbacks.Callback, type, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -145,6 +147,7 @@ class KerasEstimator(BaseEstimator):
         class_weight: dict[Any, float] | str | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
+        precision: str = "auto",
         callbacks: Any = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -163,6 +166,7 @@ class KerasEstimator(BaseEstimator):
         self.class_weight = class_weight
         self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
+        self.precision = precision
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
@@ -256,6 +260,10 @@ class KerasEstimator(BaseEstimator):
         """Return what Keras records beside the loss."""
         return ["accuracy"]
 
+    def _choose_precision(self, X: Array) -> str:
+        """Choose in what to train on these data where `precision` is "auto"."""
+        return "float32"
+
     def _watchers(self, validation: SampleGenerator | None) -> list[keras.callbacks.Callback]:
         """Make the callbacks that parameters of the subclass ask for."""
         return []
@@ -323,6 +331,7 @@ class KerasEstimator(BaseEstimator):
         resumable: bool = True,
     ) -> Self:
         seed = self._draw_seed()
+        self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
         checkpoint, saved = None, None
         if self.checkpoint_dir is not None and resumable:
             identity = self._identity(X, y, sample_weight, reset, seed)
@@ -463,6 +472,7 @@ class KerasEstimator(BaseEstimator):
             for name, value in self.get_params(deep=False).items()
             if name.partition("__")[0] not in BESIDE_TRAINING
         }
+        values["precision"] = self.precision_
         return {name: digest(value) for name, value in values.items()}
 
     def _take_network(
@@ -471,7 +481,8 @@ class KerasEstimator(BaseEstimator):
         """Get a compiled network for this fit alone, and what to call after it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
         metrics = self._metrics()
-        key = compile_key(self._plan, optimizer, loss, metrics)
+        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
+        key = compile_key(plan, optimizer, loss, metrics)
         # The user's callbacks keep the model that they were called with.
         network = None if self.callbacks else POOL.take(key)
         if network is None:
@@ -479,7 +490,7 @@ class KerasEstimator(BaseEstimator):
             if own.weight_decay:
                 # Traced as a number it would be a constant.
                 own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
-            network = CompiledNetwork(self._plan, own, loss, metrics)
+            network = CompiledNetwork(plan, own, loss, metrics)
         if self.callbacks:
             return network, lambda: None
         return network, functools.partial(POOL.give, key, network)
@@ -636,7 +647,7 @@ class KerasEstimator(BaseEstimator):
 
     def _network(self, **changes: Any) -> keras.Model:
         """Build the network with its weights, with some arguments changed."""
-        model = self._plan.build(**dict(self._plan.arguments), **changes)
+        model = self._plan.changed(**changes).model()
         model.set_weights(self._state.weights)
         return model
 

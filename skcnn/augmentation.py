@@ -215,6 +215,10 @@ class ImageAugmenter(BaseEstimator):
             changed, dtype = np.rint(changed), images.dtype
         return changed.astype(dtype).reshape(images.shape)
 
+    def _does_something(self) -> bool:
+        settings = self.get_params(deep=False)
+        return any(value for name, value in settings.items() if name != "fill_mode")
+
     def _layers(self, value_range: tuple[float, float]) -> list[keras.layers.Layer]:
         """Make the Keras layers that do something."""
         layers = keras.layers
@@ -367,7 +371,7 @@ class SampleGenerator(keras.utils.PyDataset):
         self._augment: Callable[..., Any] | None = None
         if augmentation is not None:
             augmentation._validate_params()
-            if augmentation._layers((0.0, 1.0)):
+            if augmentation._does_something():
                 self._prepare_augmentation(augmentation)
 
     def __len__(self) -> int:

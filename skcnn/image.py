@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 import keras
@@ -19,6 +20,7 @@ from ._architecture import build_network, canonical, parse, set_standardization
 from ._compiled import State, forward
 from ._image_files import ImageFiles, is_paths
 from ._keras import Array, KerasEstimator
+from ._machine import native_bfloat16
 from .augmentation import ImageAugmenter, row_chunks
 
 VGG_LITE = (
@@ -28,6 +30,9 @@ VGG_LITE = (
 
 
 SIDES = ("height", "width", "channels")
+
+# On smaller images bfloat16 is no faster than float32.
+MIXED_PRECISION_PIXELS = 256
 
 
 class ImageClassifier(
@@ -92,6 +97,10 @@ class ImageClassifier(
     warm_start : bool, default=False
         Continue from the last fit: from its weights and the state of its optimizer, with a new
         run of the learning-rate schedule.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        What the network computes in while it is fitted; its weights, and its predictions after
+        it, are float32 always. "auto" takes bfloat16 where the processor or the GPU has it
+        natively and images have at least 256 pixels, as it is no faster on smaller ones.
     callbacks : list of keras.callbacks.Callback, default=None
         Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
         on new ones.
@@ -119,6 +128,8 @@ class ImageClassifier(
         there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A
         name that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit``
         add to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        What the last fit computed in.
     n_iter_ : int
         Epochs run.
     best_iteration_ : int
@@ -156,6 +167,7 @@ class ImageClassifier(
     }
 
     _build = staticmethod(build_network)
+    _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
 
     def __init__(
         self,
@@ -367,6 +379,10 @@ class ImageClassifier(
             "standardize": bool(self.standardize),
         }
 
+    def _choose_precision(self, X: Array) -> str:
+        large = math.prod(X.shape[1:3]) >= MIXED_PRECISION_PIXELS
+        return "mixed_bfloat16" if large and native_bfloat16() else "float32"
+
     def _layer_names(self) -> list[str]:
         try:
             return list(map(str, parse(self.architecture)))
@@ -438,7 +454,7 @@ def _gelu(x: Any) -> Any:
 def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
     sides = tuple(value)
     if len(sides) not in lengths or not all(
-        isinstance(n, int | np.integer) and n > 0 for n in sides
+        isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sides
     ):
         forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
         raise ValueError(f"{name} must be {forms}, all positive integers; got {value!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
 from ._archive import LoadError, attributes, encode, read, write
-from ._compiled import Plan, State, seed_variables
+from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
 from ._quiet import LEVEL
 
 if TYPE_CHECKING:
@@ -113,16 +114,21 @@ def _restored(content: dict[str, Any]) -> KerasEstimator:
     return estimator
 
 
-def _check_state(plan: Plan, state: State) -> None:
-    """Compare the arrays with what the network has, before any of it is made."""
+@functools.lru_cache(maxsize=MAX_FORWARDS)
+def _variables(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
+    """List shapes and dtypes of what a network has, before any of it is made."""
     with tf.Graph().as_default():  # builds the layers without their values
         model = plan.model()
-    for arrays, variables, name in (
-        (state.weights, model.weights, "weights"),
-        (state.seeds, seed_variables(model), "seeds"),
-    ):
-        expected = [(tuple(variable.shape), variable.dtype) for variable in variables]
-        if [(array.shape, array.dtype.name) for array in arrays] != expected:
+    return {
+        name: [(tuple(variable.shape), variable.dtype) for variable in variables]
+        for name, variables in (("weights", model.weights), ("seeds", seed_variables(model)))
+    }
+
+
+def _check_state(plan: Plan, state: State) -> None:
+    """Compare the arrays with what the network has."""
+    for name, expected in _variables(plan).items():
+        if [(array.shape, array.dtype.name) for array in getattr(state, name)] != expected:
             raise LoadError(f"its {name} are not those of its network")
     if not all(isinstance(value, np.ndarray) for value in state.optimizer):
         raise LoadError("the state of its optimizer is no list of arrays")

@@ -253,6 +253,10 @@ class Seq2SeqRNN(KerasEstimator):
     warm_start : bool, default=False
         Continue from the last fit: from its weights and the state of its optimizer, with a new
         run of the learning-rate schedule.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        What the network computes in while it is fitted; its weights, and its predictions after
+        it, are float32 always. "auto" takes float32, as bfloat16 was no faster on the
+        small matrices of a recurrent network.
     callbacks : list of keras.callbacks.Callback, default=None
         Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
         on new ones.
@@ -274,6 +278,8 @@ class Seq2SeqRNN(KerasEstimator):
         and ``exact_match`` (the share of whole strings), of the same with ``val_`` where there
         is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A name that
         not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` add to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        What the last fit computed in.
     n_iter_ : int
         Epochs run.
     best_iteration_ : int

@@ -130,6 +130,11 @@ BAD = {
     "augmentation setting": (fit(augmentation=ImageAugmenter(cutout=2)), ValueError, ["cutout", r"\[0.0, 1.0\)", "Got 2"]),
     "augmentation without one": (lambda folder: net().set_params(augmentation__cutout=0.2), ValueError, ["augmentation__cutout", "None", "Set it first"]),
     "input_shape": (fit(X=ROWS, input_shape=(3, 3)), ValueError, ["input_shape", "9 features", "64"]),
+    "input_shape of truth values": (
+        fit(X=ROWS, input_shape=(64, True)),
+        ValueError,
+        ["input_shape", "positive integers", "True"],
+    ),
     "input_shape of words": (fit(X=ROWS, input_shape=("8", "8")), ValueError, ["input_shape", "positive integers", "'8'"]),
     "image_size": (fit(image_size=(9, 9)), ValueError, ["image_size", r"\(8, 8, 1\)"]),
     "unknown parameter": (lambda folder: MiniCNN(epoch=3), TypeError, ["epoch"]),
