@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+CPU_DESCRIPTION = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 # Ampere, the first that has it.
 BFLOAT16_CAPABILITY = (8, 0)
@@ -27,7 +28,7 @@ def native_bfloat16() -> bool:
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
         return False
     try:
-        description = Path("/proc/cpuinfo").read_text()
+        description = CPU_DESCRIPTION.read_text()
     except OSError:
         return False
     flags = next((line for line in description.splitlines() if line.startswith("flags")), "")

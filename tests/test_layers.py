@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from skcnn._layers import FusedBatchNormalization
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)
+
+
+def step(kind, inputs, dtype="float32"):
+    """Normalize with given weights; give the outputs, the gradients and the weights after it."""
+    layer = kind(momentum=0.6, dtype=dtype)
+    layer.build(inputs.shape)
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
+    factors = tf.constant(rng.normal(size=inputs.shape), tf.float32)
+    values = tf.constant(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        outputs = layer(tf.cast(values, layer.compute_dtype), training=True)
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * factors)
+    gradients = tape.gradient(loss, [values, layer.gamma.value, layer.beta.value])
+    return outputs, *gradients, *layer.get_weights()
+
+
+@pytest.mark.parametrize("rows", [6, 1])
+def test_a_fused_step_is_that_of_keras(rows):
+    fused = step(FusedBatchNormalization, IMAGES[:rows])
+    plain = step(keras.layers.BatchNormalization, IMAGES[:rows])
+    for one, other in zip(fused, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_in_bfloat16_the_statistics_stay_float32():
+    fused = step(FusedBatchNormalization, IMAGES, "mixed_bfloat16")
+    plain = step(keras.layers.BatchNormalization, IMAGES)
+    assert fused[0].dtype == tf.bfloat16
+    for one, other in zip(fused[4:], plain[4:], strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, other, rtol=0.01)
+    np.testing.assert_allclose(tf.cast(fused[0], tf.float32), plain[0], rtol=0.02, atol=0.05)
+
+
+def test_vectors_and_predictions_are_left_to_keras():
+    vectors = IMAGES.reshape(6, -1)
+    for one, other in zip(
+        step(FusedBatchNormalization, vectors),
+        step(keras.layers.BatchNormalization, vectors),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    layers = [FusedBatchNormalization(), keras.layers.BatchNormalization()]
+    one, other = (layer(IMAGES, training=False) for layer in layers)
+    np.testing.assert_array_equal(one, other)
