@@ -1,4 +1,8 @@
-"""Train VGGLite on scikit-learn's handwritten digits and look at how well it does.
+"""
+Quickstart
+==========
+
+Train VGGLite on scikit-learn's handwritten digits and look at how well it does.
 
 Prints the progress, the test accuracy and a classification report, and saves the learning curves,
 the confusion matrix and the worst mistakes as ``quickstart.png``.
@@ -16,7 +20,9 @@ from sklearn.model_selection import train_test_split
 from skcnn import MisclassifiedImagesDisplay, TrainingHistoryDisplay, VGGLite
 
 # %%
-# The images: 1,797 digits of 8x8 grey pixels, a quarter of them held out.
+# Images and labels
+# -----------------
+# 1,797 digits of 8x8 grey pixels, a quarter of them held out.
 
 digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -24,7 +30,9 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Train. The validation data are only looked at, never learnt from.
+# Training
+# --------
+# The validation data are only looked at, never learnt from.
 
 net = VGGLite(epochs=15, validation_data=(X_test, y_test), random_state=0, verbose=2)
 net.fit(X_train, y_train)
@@ -36,7 +44,9 @@ print(classification_report(y_test, predicted, digits=3))
 print(f"test accuracy {accuracy:.4f} after {sum(net.history_['seconds']):.1f} s of training")
 
 # %%
-# Draw the curves, the confusion matrix and the mistakes that the network is surest of.
+# What it has learnt
+# ------------------
+# The curves, the confusion matrix and the mistakes that the network is surest of.
 
 figure = plt.figure(figsize=(12, 6.5), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=[2.4, 1])

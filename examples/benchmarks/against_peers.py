@@ -1,0 +1,294 @@
+"""skcnn beside what else trains a Keras or PyTorch network as a scikit-learn estimator.
+
+The same network (VGGLite with batch normalization), images, batches, optimizer and epochs under
+skcnn, plain Keras, scikeras, Keras's SKLearnClassifier and skorch, one after the other in rounds;
+then a search of 18 fits on the digits, a search of longer fits in one and two processes, and the
+prediction of one image. Writes a table and a plot. Peers that are not installed are left out;
+``make bench`` installs them in an environment of their own::
+
+    python examples/benchmarks/against_peers.py [FOLDER] [--images 5000] [--rounds 5]
+
+FOLDER has one sub-folder of image files per class; without it the images are noise, which takes
+as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _data import about, load_split
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from skcnn import ImageClassifier, VGGLite
+
+import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
+from scikeras.wrappers import KerasClassifier  # isort: skip
+
+BATCH_SIZE = 128
+BLOCKS = ((32, 2), (64, 2), (128, 3))
+Fit = Callable[[np.ndarray, np.ndarray, int], float]
+
+
+class EpochTimes(keras.callbacks.Callback):
+    """Note when epochs begin and end."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin a list."""
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Take the time."""
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add the seconds."""
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def vgg_lite() -> keras.Model:
+    """Build the network with the layers of Keras."""
+    layers = keras.layers
+    x = inputs = keras.Input((32, 32, 3))
+    for filters, count in BLOCKS:
+        for _ in range(count):
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            x = layers.Activation("relu")(layers.BatchNormalization()(x))
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dense(100, "relu")(layers.Flatten()(x))
+    return compiled(keras.Model(inputs, layers.Dense(10, "softmax")(x)))
+
+
+def compiled(model: keras.Model) -> keras.Model:
+    """Compile a network for integer labels."""
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def fit_skcnn(precision: str) -> Fit:
+    """Train with skcnn."""
+
+    def fit(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+        net = VGGLite(epochs=epochs, batch_size=BATCH_SIZE, precision=precision, random_state=0)
+        return statistics.median(net.fit(X, y).history_["seconds"][1:])
+
+    return fit
+
+
+def fit_keras(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+    """Train with plain Keras."""
+    times = EpochTimes()
+    vgg_lite().fit(X, y, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[times])
+    return statistics.median(times.seconds[1:])
+
+
+def fit_scikeras(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+    """Train with scikeras."""
+    net = KerasClassifier(
+        vgg_lite, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[EpochTimes]
+    ).fit(X, y)
+    (times,) = [each for each in net.callbacks_ if isinstance(each, EpochTimes)]
+    return statistics.median(times.seconds[1:])
+
+
+def fit_keras_wrapper(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+    """Train with the wrapper of Keras, which takes flat rows and one-hot targets only."""
+    times = EpochTimes()
+
+    def build(X: np.ndarray, y: np.ndarray) -> keras.Model:
+        model = keras.Sequential([keras.Input((3072,)), keras.layers.Reshape((32, 32, 3))])
+        model.add(vgg_lite())
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    fit_options = {
+        "batch_size": BATCH_SIZE,
+        "epochs": epochs,
+        "verbose": 0,
+        "callbacks": [times],
+    }
+    net = keras.wrappers.SKLearnClassifier(build, fit_kwargs=fit_options)
+    net.fit(X.reshape(len(X), -1), y)
+    return statistics.median(times.seconds[1:])
+
+
+def fit_skorch(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
+    """Train with skorch, in the memory layout that is the faster one on processors."""
+    import torch
+    from skorch import NeuralNetClassifier
+
+    modules: list[Any] = []
+    channels = 3
+    for filters, count in BLOCKS:
+        for _ in range(count):
+            modules += [
+                torch.nn.Conv2d(channels, filters, 3, padding=1, bias=False),
+                torch.nn.BatchNorm2d(filters),
+                torch.nn.ReLU(),
+            ]
+            channels = filters
+        modules.append(torch.nn.MaxPool2d(2))
+    modules += [torch.nn.Flatten(), torch.nn.Linear(2048, 100), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*modules, torch.nn.Linear(100, 10))
+    net = NeuralNetClassifier(
+        network.to(memory_format=torch.channels_last),
+        criterion=torch.nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        batch_size=BATCH_SIZE,
+        max_epochs=epochs,
+        iterator_train__shuffle=True,
+        train_split=None,
+        verbose=0,
+    )
+    planes = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
+    tensor = torch.from_numpy(planes).contiguous(memory_format=torch.channels_last)
+    net.fit(tensor, torch.from_numpy(y))
+    return statistics.median(net.history[1:, "dur"])
+
+
+def training(X: np.ndarray, y: np.ndarray, rounds: int, epochs: int) -> dict[str, float]:
+    """Measure images a second of each peer, in rounds."""
+    fits: dict[str, Fit] = {
+        "skcnn": fit_skcnn("auto"),
+        "skcnn, float32": fit_skcnn("float32"),
+        "Keras": fit_keras,
+        "scikeras": fit_scikeras,
+        "Keras SKLearnClassifier": fit_keras_wrapper,
+    }
+    if find_spec("skorch"):
+        fits["skorch"] = fit_skorch
+    seconds = defaultdict(list)
+    for _ in range(rounds):
+        for name, fit in fits.items():
+            seconds[name].append(fit(X, y, epochs))
+    return {name: len(X) / statistics.median(values) for name, values in seconds.items()}
+
+
+def tiny(learning_rate: float = 0.001, filters: int = 8) -> keras.Model:
+    """Build a tiny network for the digits."""
+    layers = keras.layers
+    x = inputs = keras.Input((8, 8, 1))
+    x = layers.MaxPooling2D()(layers.Conv2D(filters, 3, padding="same", activation="relu")(x))
+    outputs = layers.Dense(10, "softmax")(layers.Flatten()(x))
+    model = keras.Model(inputs, outputs)
+    optimizer = keras.optimizers.Adam(learning_rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def searches(rounds: int) -> dict[str, float]:
+    """Measure seconds of searches."""
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8, 1).astype(np.float32)
+    rates = [0.001, 0.003, 0.01]
+    ours = ImageClassifier(epochs=5, batch_norm=False, random_state=0)
+    names = [f"CONV-{filters} -> RELU -> POOL -> FCS" for filters in (8, 16)]
+    theirs = KerasClassifier(tiny, epochs=5, batch_size=BATCH_SIZE, verbose=0, random_state=0)
+    long = VGGLite(epochs=8, random_state=0)
+    runs = {
+        "skcnn, 18 fits": (ours, {"architecture": names, "learning_rate": rates}, 1),
+        "scikeras, 18 fits": (
+            theirs,
+            {"model__filters": [8, 16], "model__learning_rate": rates},
+            1,
+        ),
+        "skcnn, longer fits, n_jobs=1": (long, {"learning_rate": rates}, 1),
+        "skcnn, longer fits, n_jobs=2": (long, {"learning_rate": rates}, 2),
+    }
+    seconds = defaultdict(list)
+    for _ in range(rounds):
+        for name, (net, grid, n_jobs) in runs.items():
+            start = time.perf_counter()
+            GridSearchCV(net, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 30) -> dict[str, float]:
+    """Measure milliseconds of predicting one image."""
+    import tensorflow as tf
+
+    ours = VGGLite(epochs=1, random_state=0).fit(X[:500], y[:500])
+    theirs = KerasClassifier(vgg_lite, epochs=1, verbose=0).fit(X[:500], y[:500])
+    model = vgg_lite()
+    call = tf.function(lambda image: model(image, training=False))
+    image = X[:1]
+    calls = {
+        "skcnn": lambda: ours.predict(image),
+        "scikeras": lambda: theirs.predict(image, verbose=0),
+        "keras.Model.predict": lambda: model.predict(image, verbose=0),
+        "compiled call": lambda: call(image).numpy(),
+    }
+    seconds = defaultdict(list)
+    for number in range(repeats + 3):
+        for name, predict in calls.items():
+            start = time.perf_counter()
+            predict()
+            if number >= 3:  # the first ones trace
+                seconds[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+
+
+def table(unit: str, values: dict[str, float], base: str) -> str:
+    """Write measurements and their ratios as a table of reStructuredText."""
+    rows = [("with", unit, f"of {base}")]
+    rows += [
+        (name, f"{value:.3g}", f"{value / values[base]:.2f}") for name, value in values.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    line = " ".join("=" * max(width, 1) for width in widths)
+    text = [" ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([line, text[0], line, *text[1:], line])
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("against_peers.png"))
+    options = parser.parse_args()
+
+    rng = np.random.default_rng(0)
+    if options.folder is None:
+        X, y = rng.integers(256, size=(options.images, 32, 32, 3)), np.arange(options.images) % 10
+    else:
+        X, y, *_ = load_split(options.folder)
+        rows = rng.choice(len(X), options.images, replace=False)
+        X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
+    X = X.astype(np.float32)
+    print(about(X, X[:0]), flush=True)
+    measured = {
+        "training, images a second": (training(X, y, options.rounds, options.epochs), "Keras"),
+        "one image, milliseconds": (one_image(X, y), "scikeras"),
+        "search, seconds": (searches(max(1, options.rounds // 2)), "scikeras, 18 fits"),
+    }
+    figure, axes = plt.subplots(len(measured), figsize=(7, 7), layout="constrained")
+    for axis, (title, (values, base)) in zip(axes, measured.items(), strict=True):
+        print(f"\n{table(title, values, base)}", flush=True)
+        axis.barh(list(values), list(values.values()), color="#0072b2")
+        axis.bar_label(axis.containers[0], fmt="%.3g", padding=3)
+        axis.invert_yaxis()
+        axis.margins(x=0.12)
+        axis.set_title(title)
+    figure.savefig(options.out, dpi=110)
+    print(f"\nsaved {options.out}")
+
+
+if __name__ == "__main__":
+    main()
