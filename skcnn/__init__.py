@@ -7,7 +7,7 @@ with quiet_tensorflow_start():
     from ._machine import keep_to_share
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
-    from .image import FeedForward, ImageClassifier, MiniCNN, StackedCNN, VGGLite
+    from .image import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
     from .inspection import FilterDisplay, SaliencyDisplay
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
     from .persistence import load
@@ -33,6 +33,7 @@ __all__ = [
     "SaliencyDisplay",
     "SampleGenerator",
     "Seq2SeqRNN",
+    "SpeedNet",
     "StackedCNN",
     "TrainingHistoryDisplay",
     "VGGLite",

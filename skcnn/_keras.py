@@ -34,6 +34,7 @@ from . import persistence
 from ._archive import class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
 from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
+from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
 from .training import (
@@ -77,7 +78,7 @@ OPTIMIZERS = {
     if inspect.isclass(value)
     and issubclass(value, keras.optimizers.Optimizer)
     and value not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
-}
+} | {"muon": Muon}
 
 
 class KerasEstimator(BaseEstimator):
@@ -793,7 +794,7 @@ def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
             "optimizer must be a name, a keras.optimizers.Optimizer or a class of them, got "
             f"{optimizer!r}."
         )
-    known = [p for p in inspect.signature(optimizer).parameters if p not in ("kwargs", "name")]
+    known = _arguments(optimizer)
     for name in routed:
         prefix, _, argument = name.partition("__")
         if prefix == "optimizer" and argument not in known:
@@ -801,6 +802,18 @@ def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
                 f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
                 f"{', '.join(known)}."
             )
+
+
+def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
+    """List what an optimizer class takes, also what it passes on to its base classes."""
+    names: dict[str, None] = {}
+    for cls in optimizer.__mro__[:-1]:
+        for parameter in inspect.signature(cls).parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "name":
+                names[parameter.name] = None
+        if cls is keras.optimizers.Optimizer:
+            break
+    return list(names)
 
 
 def _integer(seed: np.random.SeedSequence) -> int:

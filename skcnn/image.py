@@ -65,9 +65,10 @@ class ImageClassifier(
         Passes over the training data.
     batch_size : int, default=128
         Samples in a training step.
-    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+    optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer. Its other arguments can be set as
-        ``optimizer__momentum=0.9``.
+        ``optimizer__momentum=0.9``. "muon" [4]_ orthogonalizes the steps of kernels, those of
+        convolutions included, which Keras's own does not, and leaves the rest to Adam.
     learning_rate : float, default=None
         The learning rate, or its peak under a schedule. None chooses one for the optimizer.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
@@ -145,6 +146,7 @@ class ImageClassifier(
     .. [1] S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
     .. [2] L. N. Smith and N. Topin, "Super-Convergence", 2018.
     .. [3] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    .. [4] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
 
     Examples
     --------
@@ -178,9 +180,10 @@ class ImageClassifier(
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
         image_size: tuple[int, int] | None = None,
+        optimizer: Any = "muon",
         **training: Any,
     ) -> None:
-        super().__init__(**training)
+        super().__init__(optimizer=optimizer, **training)
         self.architecture = architecture
         self.batch_norm = batch_norm
         self.input_shape = input_shape
@@ -573,3 +576,36 @@ class VGGLite(ImageClassifier):
     """
 
     architecture = VGG_LITE
+
+
+class SpeedNet(ImageClassifier):
+    """The network of airbench94 [1]_: wide convolutions, pooled early.
+
+    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    ``CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU
+    -> [CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS``.
+
+    Unlike in airbench94 the first layer is learnt, not computed from the patches of the images.
+
+    See Also
+    --------
+    ImageClassifier : All parameters, attributes and any architecture.
+    VGGLite : A smaller network.
+
+    References
+    ----------
+    .. [1] K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import SpeedNet
+    >>> X, y = load_digits(return_X_y=True)
+    >>> SpeedNet(epochs=3, random_state=0).fit(X[:600], y[:600]).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    architecture = (
+        "CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU -> "
+        "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
+    )

@@ -18,6 +18,7 @@ PEAK_LEARNING_RATES = {
     "adam": 0.01,
     "adamw": 0.01,
     "nadam": 0.01,
+    "muon": 0.01,
     "adadelta": 1.0,
     "sgd": 0.1,
 }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skcnn import FeedForward, MiniCNN, StackedCNN, VGGLite
+from skcnn import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._architecture import (
     Conv,
     Dense,
@@ -18,7 +18,7 @@ from skcnn._architecture import (
     set_standardization,
 )
 
-PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite]
+PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
 
 
 def build(text, shape=(8, 8, 1), n_classes=3, batch_norm=False, standardize=False):
@@ -184,7 +184,8 @@ def test_every_preset_takes_every_size(preset, shape):
 
 
 @pytest.mark.parametrize(
-    ("preset", "count"), list(zip(PRESETS, [924_910, 82_826, 234_550, 640_502], strict=True))
+    ("preset", "count"),
+    list(zip(PRESETS, [924_910, 82_826, 234_550, 640_502, 1_971_650], strict=True)),
 )
 def test_parameter_counts_of_the_study(preset, count):
     model = build(preset.architecture, (32, 32, 3), n_classes=10)

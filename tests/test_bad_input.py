@@ -104,7 +104,7 @@ BAD = {
     "batch_size": (fit(batch_size=2.5), ValueError, ["batch_size", "int", "Got 2.5"]),
     "optimizer": (fit(optimizer="adamm"), ValueError, ["optimizer", "'adam'", "adamm"]),
     "optimizer class": (fit(optimizer=dict), TypeError, ["optimizer", "keras.optimizers", "dict"]),
-    "optimizer routed": (fit(optimizer__rho=0.9), ValueError, ["optimizer__rho", "Adam", "beta_1"]),
+    "optimizer routed": (fit(optimizer__rho=0.9), ValueError, ["optimizer__rho", "Muon", "adam_beta_1"]),
     "learning_rate": (fit(learning_rate=-0.1), ValueError, ["learning_rate", r"\(0.0, inf\)", "-0.1"]),
     "learning_rate NaN": (fit(learning_rate=np.nan), ValueError, ["learning_rate", "nan"]),
     "learning_rate twice": (fit(learning_rate=0.1, optimizer__learning_rate=0.2), ValueError, ["learning_rate", "not both", "0.1", "0.2"]),

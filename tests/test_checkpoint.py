@@ -135,7 +135,7 @@ def test_a_finished_training_is_not_repeated(tmp_path):
         ({"batch_size": 16}, "batch_size"),
         ({"batch_size": 16, "epochs": 6, "weight_decay": 0.1}, "(batch_size|epochs|weight_decay)"),
         ({"random_state": 1}, "random_state"),
-        ({"optimizer__beta_1": 0.5}, "optimizer__beta_1"),
+        ({"optimizer__momentum": 0.5}, "optimizer__momentum"),
         ({"optimizer": keras.optimizers.Adam()}, "optimizer"),
         ({"augmentation": ImageAugmenter(cutout=0.5)}, "augmentation"),
         ({"validation_data": (X[:9], Y[:9])}, "validation_data"),

@@ -105,7 +105,7 @@ def test_recurrent_networks_are_used_again(built, decoder):
     "change",
     [
         {"optimizer": "sgd"},
-        {"optimizer__beta_1": 0.5},
+        {"optimizer__momentum": 0.5},
         {"label_smoothing": 0.1},
         {"weight_decay": 0.1},
         {"batch_norm": False},
@@ -129,12 +129,12 @@ def test_a_later_fit_does_not_touch_what_an_estimator_has_learnt():
 
 
 def test_model_is_a_copy():
-    fitted = net(optimizer__beta_2=0.95).fit(X, Y)
+    fitted = net(optimizer__adam_beta_2=0.95).fit(X, Y)
     expected = fitted.predict_proba(X)
     batch = X[..., None].astype(np.float32)
     np.testing.assert_allclose(fitted.model_(batch, training=False), expected, atol=1e-6)
     assert fitted.model_ is fitted.model_
-    assert fitted.model_.optimizer.beta_2 == 0.95
+    assert fitted.model_.optimizer.adam_beta_2 == 0.95
     fitted.model_.set_weights([np.zeros_like(w) for w in fitted.model_.get_weights()])
     np.testing.assert_array_equal(fitted.predict_proba(X), expected)
     assert not hasattr(net(), "model_")

@@ -159,7 +159,7 @@ def test_bad_data_is_refused(monkeypatch, X, y, message):
         ({"class_weight": {9: 1.0}}, "class_weight has keys that are not classes"),
         ({"class_weight": {0: 0, 1: 0}}, "fewer than two classes"),
         ({"callbacks": [3]}, "callbacks"),
-        ({"optimizer__momentumm": 0.9}, "Adam has no argument 'momentumm'"),
+        ({"optimizer__momentumm": 0.9}, "Muon has no argument 'momentumm'"),
         ({"learning_rate": 0.1, "optimizer__learning_rate": 0.2}, "not both"),
         ({"random_state": -1}, "'random_state' parameter|non-negative|unsigned"),
     ],
@@ -323,7 +323,8 @@ def test_a_diverging_run_warns(digits):
         {"optimizer": "sgd"},
         {"optimizer": keras.optimizers.Adam(0.001)},
         {"optimizer": keras.optimizers.SGD},
-        {"optimizer__beta_1": 0.5},
+        {"optimizer__momentum": 0.5},
+        {"precision": "mixed_bfloat16"},
         {"learning_rate": 0.02},
         {"learning_rate_schedule": "constant"},
         {"learning_rate_schedule": "cosine"},
@@ -360,12 +361,12 @@ def test_search_over_architecture_and_learning_rate(digits):
 
 def test_pipeline_clone_and_routed_parameters(digits):
     X, y = digits
-    pipe = make_pipeline(MinMaxScaler(), MiniCNN(epochs=2, optimizer__beta_1=0.8))
-    pipe.set_params(minicnn__optimizer__beta_2=0.9)
+    pipe = make_pipeline(MinMaxScaler(), MiniCNN(epochs=2, optimizer__momentum=0.8))
+    pipe.set_params(minicnn__optimizer__adam_beta_2=0.9)
     net = clone(pipe).fit(X.reshape(-1, 64), y)[-1]
-    assert net.get_params()["optimizer__beta_1"] == 0.8
-    assert net.model_.optimizer.beta_2 == 0.9
-    assert "optimizer__beta_1=0.8" in repr(net)
+    assert net.get_params()["optimizer__momentum"] == 0.8
+    assert net.model_.optimizer.adam_beta_2 == 0.9
+    assert "optimizer__momentum=0.8" in repr(net)
 
 
 def test_transform_gives_the_inputs_of_the_last_layer(digits):
