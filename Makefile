@@ -21,9 +21,12 @@ lint: $(VENV)/.dev
 docs: $(VENV)/.docs
 	rm -rf docs/api docs/gallery
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
 
-bench: $(VENV)/.demo
-	$(BIN)/python examples/benchmarks/recipes.py $(BENCH_DATA)
+# Peers have an environment of their own.
+bench: $(VENV)-bench/.done
+	$(VENV)-bench/bin/python examples/benchmarks/against_peers.py $(BENCH_DATA)
+	$(VENV)-bench/bin/python examples/benchmarks/time_to_accuracy.py $(BENCH_DATA)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("skcnn needs Python 3.11 or newer; name one with make PYTHON=python3.x")'
@@ -37,5 +40,10 @@ $(VENV)/.%: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@
 
+$(VENV)-bench/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) $(VENV)-bench docs/_build

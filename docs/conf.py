@@ -1,3 +1,5 @@
+import doctest
+
 import skcnn
 
 project = "skcnn"
@@ -7,6 +9,7 @@ release = version = skcnn.__version__
 extensions = [
     "numpydoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
@@ -21,6 +24,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 autosummary_generate = True
+doctest_default_flags = doctest.NORMALIZE_WHITESPACE
+doctest_test_doctest_blocks = "default"
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
 exclude_patterns = ["_build"]

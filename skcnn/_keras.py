@@ -31,7 +31,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import persistence
-from ._archive import class_name, loadable
+from ._archive import KERAS_CLASSES, class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
 from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
 from ._muon import Muon
@@ -74,10 +74,10 @@ ROW_GROUP = 48
 
 OPTIMIZERS = {
     name.lower(): value
-    for name, value in vars(keras.optimizers).items()
-    if inspect.isclass(value)
-    and issubclass(value, keras.optimizers.Optimizer)
-    and value not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+    for name, value in KERAS_CLASSES.items()
+    if issubclass(value, keras.optimizers.Optimizer)
+    and value is not keras.optimizers.Optimizer
+    and "learning_rate" in inspect.signature(value).parameters  # not those of other optimizers
 } | {"muon": Muon}
 
 
@@ -342,18 +342,7 @@ class KerasEstimator(BaseEstimator):
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer, self.callbacks_ = self._compile_arguments(schedule)
 
-        weight = self._weights(X, y, sample_weight)
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        validation = None
-        if self.validation_data is not None:
-            held_out_data = self._check_validation_data(self.validation_data)
-            validation = self._batches(*held_out_data, None, None)
-        elif self.early_stopping:
-            rows, held_out = self._split(rows, y, split_seed)
-            validation = self._batches(X, y, None, held_out)
-        if weight is not None:
-            weight = (weight / weight[rows].mean()).astype(np.float32)
-
+        rows, weight, validation = self._divide(X, y, sample_weight, split_seed)
         history: dict[str, list[float]] = {}
         if reset:
             # Unfitted until the new training has ended, not fitted to parts of two.
@@ -412,32 +401,12 @@ class KerasEstimator(BaseEstimator):
 
             checkpoint.capture = capture
             callbacks.append(checkpoint)  # last, when all others have seen the epoch
-        try:
-            if saved is not None and saved.finished:
-                best.set_model(model)
-                best.on_train_end()
-            else:
-                with network.feed(x=batches, validation_data=validation) as data:
-                    model.fit(
-                        **data,
-                        epochs=last,
-                        initial_epoch=done,
-                        shuffle=False,
-                        callbacks=callbacks,
-                        verbose=2 if self.verbose > 1 else 0,
-                    )
+        if saved is not None and saved.finished:
+            best.set_model(model)
+            best.on_train_end()
             give_back()
-        except KeyboardInterrupt:
-            if len(history.get("loss", [])) == first:
-                raise  # nothing has been learnt
-            for callback in callbacks:
-                callback.on_train_end()
-            warnings.warn(
-                f"The training was interrupted after epoch {len(history['loss'])} of {last}; what "
-                "it had learnt is kept.",
-                UserWarning,
-                stacklevel=3,
-            )
+        elif self._loop(network, batches, validation, callbacks, history, (first, last)):
+            give_back()
         self.history_ = history
         self.n_iter_ = len(history["loss"])
         goes_back = best.stops_early or best.diverged
@@ -454,6 +423,62 @@ class KerasEstimator(BaseEstimator):
             )
         self._keep(state)
         return self
+
+    def _divide(
+        self, X: Array, y: Array, sample_weight: Any, seed: np.random.SeedSequence
+    ) -> tuple[Array, Array | None, SampleGenerator | None]:
+        """Choose the rows to train on, their weights, and what to validate on."""
+        weight = self._weights(X, y, sample_weight)
+        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        validation = None
+        if self.validation_data is not None:
+            held_out_data = self._check_validation_data(self.validation_data)
+            validation = self._batches(*held_out_data, None, None)
+        elif self.early_stopping:
+            rows, held_out = self._split(rows, y, seed)
+            validation = self._batches(X, y, None, held_out)
+        if weight is not None:
+            weight = (weight / weight[rows].mean()).astype(np.float32)
+        return rows, weight, validation
+
+    def _loop(
+        self,
+        network: CompiledNetwork,
+        batches: SampleGenerator,
+        validation: SampleGenerator | None,
+        callbacks: list[keras.callbacks.Callback],
+        history: dict[str, list[float]],
+        epochs: tuple[int, int],
+    ) -> bool:
+        """Train; say whether it came to its end and was not interrupted.
+
+        The epochs are those that were there before the training and those that are to be there
+        after it. What lies between may have been begun, and is in the history.
+        """
+        first, last = epochs
+        try:
+            with network.feed(x=batches, validation_data=validation) as data:
+                network.model.fit(
+                    **data,
+                    epochs=last,
+                    initial_epoch=len(history.get("loss", [])),
+                    shuffle=False,
+                    callbacks=callbacks,
+                    verbose=2 if self.verbose > 1 else 0,
+                )
+        except KeyboardInterrupt:
+            if len(history.get("loss", [])) == first:
+                raise  # nothing has been learnt
+            for callback in callbacks:
+                callback.on_train_end()
+            warnings.warn(
+                f"The training was interrupted after epoch {len(history['loss'])} of {last}; what "
+                "it had learnt is kept.",
+                UserWarning,
+                stacklevel=4,
+            )
+            return False
+        return True
 
     def _identity(
         self, X: Array, y: Array, sample_weight: Any, reset: bool, seed: int

@@ -26,6 +26,9 @@ CLASSIC = {
 CLASSIC_AUGMENTATION = skcnn.ImageAugmenter(
     width_shift_range=0.1, height_shift_range=0.1, vertical_flip=True, fill_mode="nearest"
 )
+GOOD_AUGMENTATION = skcnn.ImageAugmenter(
+    width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True, cutout=0.25
+)
 
 
 def hold_out(images: Any, share: float = 1) -> tuple[np.ndarray, ...]:

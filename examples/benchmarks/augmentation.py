@@ -15,16 +15,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _data import CLASSIC_AUGMENTATION, about, load_split
+from _data import CLASSIC_AUGMENTATION, GOOD_AUGMENTATION, about, load_split
 
-from skcnn import ImageAugmenter, VGGLite
+from skcnn import VGGLite
 
-SETTINGS = {
-    "classic": CLASSIC_AUGMENTATION,
-    "good": ImageAugmenter(
-        width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True, cutout=0.25
-    ),
-}
+SETTINGS = {"classic": CLASSIC_AUGMENTATION, "good": GOOD_AUGMENTATION}
 
 
 def cost(X: np.ndarray, y: np.ndarray, n_epochs: int = 9, n_samples: int = 12_800) -> None:

@@ -1,0 +1,91 @@
+"""Accuracy against seconds of VGGLite, under the classic recipe and under the default.
+
+The classic recipe is that of the CIFAR-10 study that skcnn grew from: Adadelta at a constant
+learning rate of 1.0, batches of 300, no batch normalization, pixels divided by 255, float32. Reads
+a folder with one sub-folder of image files per class, holds out the last tenth of every class,
+prints how long each recipe takes to an accuracy and draws the curves::
+
+    python examples/benchmarks/time_to_accuracy.py FOLDER [--target 0.706] [--only default]
+
+``--only`` may be given several times. A training leaves its state in RUNS after every epoch, so
+the script can be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from _data import CLASSIC, GOOD_AUGMENTATION, about, load_split
+
+from skcnn import ImageClassifier, SpeedNet, VGGLite
+
+RECIPES = {
+    "classic": VGGLite(epochs=10, precision="float32", **CLASSIC),
+    "default, 3 epochs": VGGLite(epochs=3),
+    "default, augmented, 10 epochs": VGGLite(epochs=10, augmentation=GOOD_AUGMENTATION),
+    "default, augmented, 30 epochs": VGGLite(epochs=30, augmentation=GOOD_AUGMENTATION),
+    "Adam, 3 epochs": VGGLite(epochs=3, optimizer="adam"),
+    "float32, 3 epochs": VGGLite(epochs=3, precision="float32"),
+    "SpeedNet, augmented, 10 epochs": SpeedNet(epochs=10, augmentation=GOOD_AUGMENTATION),
+}
+COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00"]
+
+
+def curve(net: ImageClassifier) -> tuple[np.ndarray, np.ndarray]:
+    """Give seconds of training and the held-out accuracy after them."""
+    return np.cumsum(net.history_["seconds"]), np.array(net.history_["val_accuracy"])
+
+
+def seconds_to(net: ImageClassifier, target: float) -> float:
+    """Give the seconds after which an accuracy was reached, NaN for never."""
+    seconds, accuracy = curve(net)
+    reached = seconds[accuracy >= target]
+    return float(reached[0]) if len(reached) else float("nan")
+
+
+def main() -> None:
+    """Fit, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--target", type=float, default=0.706)
+    parser.add_argument("--only", action="append", choices=list(RECIPES))
+    parser.add_argument("--random-state", type=int, default=0)
+    parser.add_argument("--runs", type=Path, default=Path("time_to_accuracy"))
+    options = parser.parse_args()
+
+    X, y, X_test, y_test = load_split(options.folder)
+    print(about(X, X_test), flush=True)
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, colour in zip(RECIPES, COLOURS, strict=True):
+        if name not in (options.only or RECIPES):
+            continue
+        net, scale = RECIPES[name], np.float32(255 if name == "classic" else 1)
+        images, held_out = (X / scale, X_test / scale) if scale > 1 else (X, X_test)
+        net.set_params(
+            validation_data=(held_out, y_test),
+            random_state=options.random_state,
+            checkpoint_dir=options.runs / f"{name.replace(', ', '-').replace(' ', '-')}",
+        ).fit(images, y)
+        seconds, accuracy = curve(net)
+        print(
+            f"{name:30} {options.target} after {seconds_to(net, options.target):6.0f} s, "
+            f"{accuracy[-1]:.4f} after {seconds[-1]:6.0f} s, at best {accuracy.max():.4f}",
+            flush=True,
+        )
+        ax.plot(seconds, accuracy, "o-", color=colour, markersize=3, label=name)
+    ax.axhline(options.target, color="0.5", linewidth=0.8)
+    ax.set(xlabel="Seconds of training", ylabel="Held-out accuracy", xscale="log")
+    ax.legend()
+    figure.savefig(options.runs / "curves.png", dpi=110)
+    print(f"saved {options.runs / 'curves.png'}")
+
+
+if __name__ == "__main__":
+    main()
