@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # A folder with one sub-folder of image files per class.
 BENCH_DATA ?= bench/data
 
-.PHONY: demo test lint docs bench clean
+# The examples that the documentation runs; the others are shown as they are.
+GALLERY ?= plot_|quickstart
+
+.PHONY: demo test lint docs html bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
@@ -18,10 +21,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.docs
-	rm -rf docs/api docs/gallery
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+docs: html
 	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
+
+html: $(VENV)/.docs
+	rm -rf docs/api docs/gallery
+	$(BIN)/sphinx-build -W --keep-going -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' \
+		-b html docs docs/_build/html
 
 # Peers have an environment of their own.
 bench: $(VENV)-bench/.done

@@ -17,7 +17,6 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "ignore_pattern": r"benchmarks|reproduce",
-    "filename_pattern": "plot_|quickstart",
     "show_memory": False,
     "abort_on_example_error": True,
     "capture_repr": ("_repr_html_",),

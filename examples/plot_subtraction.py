@@ -83,7 +83,7 @@ plt.show()
 # A short search with one split, which scores characters: ``scoring=`` takes any metric of strings.
 
 search = GridSearchCV(
-    Seq2SeqRNN(epochs=8, random_state=0),
+    Seq2SeqRNN(epochs=4, random_state=0),
     {"cell": ["lstm", "gru"], "hidden_size": [32, 128]},
     scoring=make_scorer(character_accuracy_score),
     cv=ShuffleSplit(1, test_size=0.2, random_state=0),

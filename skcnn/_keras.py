@@ -65,7 +65,7 @@ BESIDE_TRAINING = {"checkpoint_dir", "callbacks", "random_state", "verbose"}
 
 # What one call of the network predicts at most; bounds the memory of its activations.
 PREDICTION_ROWS = 480
-PREDICTION_VALUES = 2**23
+PREDICTION_VALUES = 2**22
 
 # Rows are predicted in multiples of this. Eigen's matrix products take rows in groups of three
 # vectors of up to 16 values and sum what is left over in another order, so without the rows that
