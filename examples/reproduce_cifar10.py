@@ -126,11 +126,15 @@ def main() -> None:
     print(table(nets))
     recipes = [recipe for recipe in ("classic", "default") if f"{recipe} a" in nets]
     figure, axes = plt.subplots(
-        len(recipes), 2, figsize=(10, 3.8 * len(recipes)), layout="constrained", squeeze=False
+        len(recipes), 2, figsize=(12.5, 3.8 * len(recipes)), layout="constrained", squeeze=False
     )
     for recipe, row in zip(recipes, axes, strict=True):
         histories = {name: nets[name].history_ for name in nets if name.startswith(recipe)}
         TrainingHistoryDisplay(histories).plot(axes=row)
+        row[0].get_legend().remove()  # ten curves leave no room for one
+        row[1].legend(
+            *row[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5)
+        )
     figure.savefig(runs / "curves.png", dpi=110)
     print(f"saved {runs / 'curves.png'}")
 
