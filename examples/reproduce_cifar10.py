@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from benchmarks._data import CLASSIC, CLASSIC_AUGMENTATION, about, hold_out
+from benchmarks._data import CLASSIC, CLASSIC_AUGMENTATION, about, hold_out, table
 
 from skcnn import (
     FeedForward,
@@ -66,7 +66,7 @@ def train(
     return net
 
 
-def table(nets: dict[str, ImageClassifier]) -> str:
+def results(nets: dict[str, ImageClassifier]) -> str:
     """Write what was reached as a table of reStructuredText."""
     rows = [("network", "recipe", "epochs", "parameters", "training", "validation", "original")]
     for name, net in nets.items():
@@ -82,13 +82,7 @@ def table(nets: dict[str, ImageClassifier]) -> str:
                 f"{ORIGINAL[network]:.4f}" if recipe == "classic" else "",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    line = " ".join("=" * width for width in widths)
-    text = [
-        " ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([line, text[0], line, *text[1:], line])
+    return table(rows)
 
 
 def main() -> None:
@@ -123,7 +117,7 @@ def main() -> None:
             name = f"default {letter}"
             nets[name] = train(name, network(epochs=options.epochs), data, runs)
 
-    print(table(nets))
+    print(results(nets))
     recipes = [recipe for recipe in ("classic", "default") if f"{recipe} a" in nets]
     figure, axes = plt.subplots(
         len(recipes), 2, figsize=(12.5, 3.8 * len(recipes)), layout="constrained", squeeze=False

@@ -405,7 +405,7 @@ class KerasEstimator(BaseEstimator):
             best.set_model(model)
             best.on_train_end()
             give_back()
-        elif self._loop(network, batches, validation, callbacks, history, (first, last)):
+        elif self._loop(network, batches, validation, callbacks, history, first, last):
             give_back()
         self.history_ = history
         self.n_iter_ = len(history["loss"])
@@ -448,14 +448,10 @@ class KerasEstimator(BaseEstimator):
         validation: SampleGenerator | None,
         callbacks: list[keras.callbacks.Callback],
         history: dict[str, list[float]],
-        epochs: tuple[int, int],
+        first: int,
+        last: int,
     ) -> bool:
-        """Train; say whether it came to its end and was not interrupted.
-
-        The epochs are those that were there before the training and those that are to be there
-        after it. What lies between may have been begun, and is in the history.
-        """
-        first, last = epochs
+        """Train after epoch `first` up to epoch `last`; say whether it was not interrupted."""
         try:
             with network.feed(x=batches, validation_data=validation) as data:
                 network.model.fit(

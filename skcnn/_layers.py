@@ -11,8 +11,8 @@ import tensorflow as tf
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization of images in one operation while training.
 
-    Keras computes it in float32 from some ten operations, which take a third of the training
-    time of a small VGG network on a processor. Statistics and weights are the same.
+    Keras computes it in float32 from some ten operations, which take up to three tenths of
+    the training time of a small VGG network on a processor. Statistics and weights are the same.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

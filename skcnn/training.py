@@ -42,7 +42,8 @@ def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule:
     """Choose the learning rate for an optimizer class and the name of a schedule."""
     name = optimizer.__name__.lower()
     rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
-    return rates[name] if name in rates else float(optimizer().learning_rate)
+    # Of one name, as TensorFlow keeps something for every new name of a variable.
+    return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
 
 
 class LearningRateCycle(keras.callbacks.Callback):

@@ -264,6 +264,7 @@ def refit(times):
     for seed in range(times):
         net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1, early_stopping=True)
         net.set_params(validation_fraction=0.2, random_state=seed).fit(X, y).predict(X)
+        net.partial_fit(X, y)
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 

@@ -61,7 +61,7 @@ def test_it_is_the_optimizer_of_images_by_name():
     assert Seq2SeqRNN().optimizer == "adam"
 
 
-def test_an_instance_is_copied_and_saved_with_an_estimator(tmp_path):
+def test_its_settings_and_its_state_are_kept(tmp_path):
     optimizer = Muon(0.02, momentum=0.8)
     again = Muon.from_config(optimizer.get_config())
     assert (again.momentum, float(again.learning_rate)) == (0.8, pytest.approx(0.02))

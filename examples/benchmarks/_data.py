@@ -54,6 +54,14 @@ def about(X: np.ndarray, X_test: np.ndarray) -> str:
     return f"{len(X)} training and {len(X_test)} held-out images of {X.shape[1:]}; {machine()}"
 
 
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Write rows, the first of them the heads, as a table of reStructuredText."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    line = " ".join("=" * width for width in widths)
+    head, *body = (" ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join([line, head, line, *body, line])
+
+
 def machine() -> str:
     """Describe machine and versions."""
     cpu = Path("/proc/cpuinfo")

@@ -33,7 +33,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _data import about, load_split
+from _data import about, load_split, table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
@@ -76,9 +76,10 @@ def vgg_lite() -> keras.Model:
     return compiled(keras.Model(inputs, layers.Dense(10, "softmax")(x)))
 
 
-def compiled(model: keras.Model) -> keras.Model:
+def compiled(model: keras.Model, learning_rate: float = 0.001) -> keras.Model:
     """Compile a network for integer labels."""
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.Adam(learning_rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -170,10 +171,7 @@ def tiny(learning_rate: float = 0.001, filters: int = 8) -> keras.Model:
     x = inputs = keras.Input((8, 8, 1))
     x = layers.MaxPooling2D()(layers.Conv2D(filters, 3, padding="same", activation="relu")(x))
     outputs = layers.Dense(10, "softmax")(layers.Flatten()(x))
-    model = keras.Model(inputs, outputs)
-    optimizer = keras.optimizers.Adam(learning_rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return compiled(keras.Model(inputs, outputs), learning_rate)
 
 
 def searches(rounds: int) -> dict[str, float]:
@@ -229,16 +227,13 @@ def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 30) -> dict[str, floa
     return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
 
 
-def table(unit: str, values: dict[str, float], base: str) -> str:
+def ratios(unit: str, values: dict[str, float], base: str) -> str:
     """Write measurements and their ratios as a table of reStructuredText."""
     rows = [("with", unit, f"of {base}")]
     rows += [
         (name, f"{value:.3g}", f"{value / values[base]:.2f}") for name, value in values.items()
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    line = " ".join("=" * max(width, 1) for width in widths)
-    text = [" ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([line, text[0], line, *text[1:], line])
+    return table(rows)
 
 
 def main() -> None:
@@ -267,7 +262,7 @@ def main() -> None:
     }
     figure, axes = plt.subplots(len(measured), figsize=(7, 7), layout="constrained")
     for axis, (title, (values, base)) in zip(axes, measured.items(), strict=True):
-        print(f"\n{table(title, values, base)}", flush=True)
+        print(f"\n{ratios(title, values, base)}", flush=True)
         axis.barh(list(values), list(values.values()), color="#0072b2")
         axis.bar_label(axis.containers[0], fmt="%.3g", padding=3)
         axis.invert_yaxis()

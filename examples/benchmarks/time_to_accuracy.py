@@ -5,7 +5,7 @@ learning rate of 1.0, batches of 300, no batch normalization, pixels divided by 
 a folder with one sub-folder of image files per class, holds out the last tenth of every class,
 prints how long each recipe takes to an accuracy and draws the curves::
 
-    python examples/benchmarks/time_to_accuracy.py FOLDER [--target 0.706] [--only default]
+    python examples/benchmarks/time_to_accuracy.py FOLDER [--target 0.706] [--only classic]
 
 ``--only`` may be given several times. A training leaves its state in RUNS after every epoch, so
 the script can be stopped and started again.
