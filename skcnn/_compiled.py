@@ -242,24 +242,52 @@ def compile_key(
     return plan, type(optimizer), type(loss), fixed, tuple(metrics)
 
 
-@functools.lru_cache(maxsize=MAX_FORWARDS)
-def forward(plan: Plan) -> Any:
-    """Compile one call of a network: a batch and its weights to its features and outputs.
+class Forward:
+    """One compiled call of a network: a batch and its weights to its features and outputs.
 
     The weights are inputs, so one function serves all estimators of a plan, from any thread. It
     takes any number of rows and is traced here, not at the first prediction.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network.
+
+    Attributes
+    ----------
+    n_features : int
+        The size of the features.
     """
-    model = plan.model()
-    both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
 
-    def run(batch: Any, *values: Any) -> Any:
-        with keras.StatelessScope(list(zip(model.weights, values, strict=True))):
-            return both(batch, training=False)
+    def __init__(self, plan: Plan) -> None:
+        model = plan.model()
+        both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
 
-    return tf.function(run, autograph=False).get_concrete_function(
-        tf.TensorSpec(model.input.shape, model.input.dtype),
-        *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
-    )
+        def run(batch: Any, *values: Any) -> Any:
+            with keras.StatelessScope(list(zip(model.weights, values, strict=True))):
+                return both(batch, training=False)
+
+        self._run = tf.function(run, autograph=False).get_concrete_function(
+            tf.TensorSpec(model.input.shape, model.input.dtype),
+            *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
+        )
+        self.n_features = int(both.output_shape[0][-1])
+
+    def __call__(self, batch: Any, weights: list[Any]) -> list[Any]:
+        """Run the network over a float32 batch."""
+        # Called by itself, the function would look at the type of every weight each time, which
+        # takes longer than to predict an image.
+        return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
+            args=[tf.cast(batch, tf.float32), *weights],
+            Tout=[output.dtype for output in self._run.outputs],
+            f=self._run,
+        )
+
+
+@functools.lru_cache(maxsize=MAX_FORWARDS)
+def forward(plan: Plan) -> Forward:
+    """Give the compiled call of a network."""
+    return Forward(plan)
 
 
 def _values(variables: Iterable[Any]) -> list[Array]:

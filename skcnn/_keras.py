@@ -33,7 +33,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import persistence
 from ._archive import KERAS_CLASSES, class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
+from ._compiled import POOL, CompiledNetwork, Forward, Plan, State, compile_key, forward
 from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
@@ -61,7 +61,10 @@ ROUTES = ("optimizer__", "callbacks__")
 NOT_KEPT = ("model_", "_weight_tensors", "callbacks_")
 
 # Parameters that do not change what a training comes to.
-BESIDE_TRAINING = {"checkpoint_dir", "callbacks", "random_state", "verbose"}
+BESIDE_TRAINING = {"checkpoint_dir", "callbacks", "flip_averaging", "random_state", "verbose"}
+
+# What a compiled call of a network gives.
+FEATURES, OUTPUTS = range(2)
 
 # What one call of the network predicts at most; bounds the memory of its activations.
 PREDICTION_ROWS = 480
@@ -96,9 +99,10 @@ class KerasEstimator(BaseEstimator):
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
 
-    # Builds the network from what `_network_arguments` gives, and with these the one to train.
+    # Builds the network from what `_network_arguments` gives, and with these the one that trains
+    # and predicts here.
     _build: ClassVar[Callable[..., keras.Model]]
-    _training_layers: ClassVar[dict[str, Any]] = {}
+    _fast_layers: ClassVar[dict[str, Any]] = {}
 
     _plan: Plan
     _state: State
@@ -503,7 +507,7 @@ class KerasEstimator(BaseEstimator):
         """Get a compiled network for this fit alone, and what to call after it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
         metrics = self._metrics()
-        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
+        plan = self._plan.changed(dtype=self.precision_, **self._fast_layers)
         key = compile_key(plan, optimizer, loss, metrics)
         # The user's callbacks keep the model that they were called with.
         network = None if self.callbacks else POOL.take(key)
@@ -638,17 +642,15 @@ class KerasEstimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         """Run the network over X and return its outputs, float32."""
-        return self._run(X, 1)
+        return self._run(X, OUTPUTS)
 
     def _features(self, X: Any) -> Array:
         """Run the network over X and return the inputs of its last layer, float32."""
-        return self._run(X, 0)
+        return self._run(X, FEATURES)
 
     def _run(self, X: Any, output: int) -> Array:
         check_is_fitted(self)
         X = self._check_inputs(X)
-        call = forward(self._plan)
-        weights = self._weight_tensors
         most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // math.prod(X.shape[1:])))
         # One row alone, which is often asked for and has no place, is not worth filling up.
         group = min(ROW_GROUP, most) if len(X) > 1 else 1
@@ -657,14 +659,20 @@ class KerasEstimator(BaseEstimator):
         for start in range(0, len(X), n_rows):
             batch = as_batch(X[start : start + n_rows])
             fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
-            outputs = call(tf.cast(np.concatenate([batch, fill]), tf.float32), *weights)
-            parts.append(outputs[output].numpy()[: len(batch)])
+            filled = np.concatenate([batch, fill]) if len(fill) else batch
+            parts.append(self._predict_batch(filled, output).numpy()[: len(batch)])
         return np.concatenate(parts)
+
+    def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
+        return self._forward()(batch, self._weight_tensors)[output]
+
+    def _forward(self) -> Forward:
+        return forward(self._plan.changed(**self._fast_layers))
 
     def _keep(self, state: State) -> None:
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        forward(self._plan)  # traced now, so that prediction may come from many threads
+        self._forward()  # traced now, so that prediction may come from many threads
         self.__dict__.pop("model_", None)
 
     def _network(self, **changes: Any) -> keras.Model:
@@ -786,11 +794,15 @@ def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
         own = vars(base).get("__init__")
         if own is None or not issubclass(base, KerasEstimator):
             continue
-        for parameter in inspect.signature(own).parameters.values():
-            if parameter.kind is not parameter.VAR_KEYWORD:
-                names.setdefault(parameter.name, parameter)
+        parameters = inspect.signature(own).parameters.values()
+        spelled_out = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
+        for parameter in spelled_out:
+            names.setdefault(parameter.name, parameter)
+        if len(spelled_out) == len(parameters):
+            break
     fixed = set(names) & set(vars(cls))
-    signature = inspect.Signature([p for name, p in names.items() if name not in fixed])
+    kept = [parameter for name, parameter in names.items() if name not in fixed]
+    signature = inspect.Signature(sorted(kept, key=lambda parameter: parameter.kind))
 
     @functools.wraps(init)
     def __init__(self: KerasEstimator, *args: Any, **params: Any) -> None:  # noqa: N807

@@ -17,9 +17,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, canonical, parse, set_standardization
-from ._compiled import State, forward
+from ._compiled import State
 from ._image_files import ImageFiles, is_paths
-from ._keras import Array, KerasEstimator
+from ._keras import OUTPUTS, Array, KerasEstimator
 from ._machine import native_bfloat16
 from .augmentation import ImageAugmenter, row_chunks
 
@@ -61,6 +61,10 @@ class ImageClassifier(
         ``augmentation__horizontal_flip``. Validation and prediction never see it.
     image_size : tuple of (height, width), default=None
         Size to resize image files to. None refuses files of different sizes.
+    flip_averaging : bool, default=False
+        Predict the mean of the probabilities of an image and of its mirror image [5]_, in twice
+        the time. For images that show the same when mirrored left to right, as those of
+        digits do not. Has no influence on the training, nor on ``val_accuracy``.
     epochs : int, default=20
         Passes over the training data.
     batch_size : int, default=128
@@ -147,6 +151,7 @@ class ImageClassifier(
     .. [2] L. N. Smith and N. Topin, "Super-Convergence", 2018.
     .. [3] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     .. [4] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+    .. [5] K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, section 3.
 
     Examples
     --------
@@ -166,10 +171,11 @@ class ImageClassifier(
         "standardize": ["boolean"],
         "augmentation": [ImageAugmenter, None],
         "image_size": [tuple, list, None],
+        "flip_averaging": ["boolean"],
     }
 
     _build = staticmethod(build_network)
-    _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
+    _fast_layers: ClassVar[dict[str, Any]] = {"fused": True}
 
     def __init__(
         self,
@@ -180,6 +186,7 @@ class ImageClassifier(
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
         image_size: tuple[int, int] | None = None,
+        flip_averaging: bool = False,
         optimizer: Any = "muon",
         **training: Any,
     ) -> None:
@@ -190,6 +197,7 @@ class ImageClassifier(
         self.standardize = standardize
         self.augmentation = augmentation
         self.image_size = image_size
+        self.flip_averaging = flip_averaging
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -243,9 +251,15 @@ class ImageClassifier(
         """
         return self._features(X)
 
+    def _predict_batch(self, batch: Array, output: int) -> Any:
+        outputs = super()._predict_batch(batch, output)
+        if not self.flip_averaging or output != OUTPUTS:
+            return outputs
+        return (outputs + super()._predict_batch(batch[:, :, ::-1], output)) / 2
+
     @property
     def _n_features_out(self) -> int:
-        return int(forward(self._plan).structured_outputs[0].shape[-1])
+        return self._forward().n_features
 
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
@@ -400,7 +414,11 @@ class ImageClassifier(
         for layer in network.layers:
             if getattr(layer, "activation", None) is keras.activations.gelu:
                 layer.activation = _gelu
-        return network
+        if not self.flip_averaging:
+            return network
+        mirrored = network(keras.ops.flip(network.input, axis=2))
+        mean = keras.layers.Average(name="mean")([network.output, mirrored])
+        return keras.Model(network.input, mean)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         super()._check_restored(network, state)

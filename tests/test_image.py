@@ -18,7 +18,15 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skcnn import FeedForward, ImageAugmenter, ImageClassifier, MiniCNN, Seq2SeqRNN, VGGLite
+from skcnn import (
+    FeedForward,
+    ImageAugmenter,
+    ImageClassifier,
+    MiniCNN,
+    Seq2SeqRNN,
+    VGGLite,
+    load,
+)
 from skcnn.image import channel_statistics
 
 TINY = "CONV-4 -> RELU -> POOL -> FCS"
@@ -343,7 +351,51 @@ def test_every_parameter_changes_the_training(digits, change):
     assert not np.allclose(tiny().set_params(**change).fit(X, y).predict_proba(X), base)
 
 
+def test_flip_averaging_is_of_predictions_only(digits, tmp_path):
+    X, y = digits
+    net = tiny().fit(X, y)
+    alone, mirrored = net.predict_proba(X), net.predict_proba(X[:, :, ::-1])
+    features = net.transform(X)
+    net.set_params(flip_averaging=True)
+    averaged = net.predict_proba(X)
+    np.testing.assert_allclose(averaged, (alone + mirrored) / 2, atol=1e-6)
+    assert not np.allclose(averaged, alone, atol=0.01)
+    np.testing.assert_array_equal(averaged, net.predict_proba(X[:, :, ::-1]))
+    np.testing.assert_allclose(averaged[:1], net.predict_proba(X[:1]), atol=1e-6)
+    np.testing.assert_array_equal(net.predict(X), net.classes_[averaged.argmax(axis=1)])
+    np.testing.assert_array_equal(net.transform(X), features)
+    twin = tiny(flip_averaging=True).fit(X, y)
+    assert twin.history_["loss"] == net.history_["loss"]
+    np.testing.assert_array_equal(twin.predict_proba(X), averaged)
+    net.save(tmp_path / "net.skcnn")
+    np.testing.assert_array_equal(load(tmp_path / "net.skcnn").predict_proba(X), averaged)
+
+
 # scikit-learn around it
+
+
+def test_a_preset_can_be_a_base_class(digits):
+    class Small(MiniCNN):
+        """A preset with other settings."""
+
+        epochs = 2
+
+    class Larger(ImageClassifier):
+        """An estimator with a parameter of its own."""
+
+        def __init__(self, *, extra=1, **parameters):
+            super().__init__(**parameters)
+            self.extra = extra
+
+    X, y = digits
+    net = clone(Small(batch_size=50, random_state=0)).fit(X, y)
+    assert net.n_iter_ == 2
+    assert {"architecture", "epochs"}.isdisjoint(net.get_params())
+    assert net.batch_size == 50
+    twin = MiniCNN(epochs=2, batch_size=50, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(net.predict_proba(X), twin.predict_proba(X))
+    assert set(Larger().get_params()) == {"extra", *ImageClassifier().get_params()}
+    assert Larger("FCS", extra=2).architecture == "FCS"
 
 
 def test_search_over_architecture_and_learning_rate(digits):
