@@ -81,12 +81,14 @@ def whitening(images: np.ndarray, shape: tuple[int, int, int, int]) -> np.ndarra
 VARIANTS: dict[str, tuple[type[ImageClassifier], dict[str, Any]]] = {
     "default": (VGGLite, {}),
     "Adam": (VGGLite, {"optimizer": "adam"}),
+    "Adam at 0.003": (VGGLite, {"optimizer": "adam", "learning_rate": 0.003}),
     "AdamW, weight decay 0.05": (VGGLite, {"optimizer": "adamw", "weight_decay": 0.05}),
     "Muon for dense layers, too": (
         VGGLite,
         {"optimizer__exclude_layers": ["probability"], "optimizer__adam_lr_ratio": 1.0},
     ),
     "Adam part at the whole rate": (VGGLite, {"optimizer__adam_lr_ratio": 1.0}),
+    "Muon of three iterations": (VGGLite, {"optimizer__ns_steps": 3}),
     "half the learning rate": (VGGLite, {"learning_rate": 0.005}),
     "twice the learning rate": (VGGLite, {"learning_rate": 0.02}),
     "constant learning rate": (VGGLite, {"learning_rate_schedule": "constant"}),
