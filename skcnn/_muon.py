@@ -18,15 +18,14 @@ class Muon(keras.optimizers.Muon):
     """Keras's Muon [1]_, for the kernels of convolutions as well.
 
     A kernel is taken as a matrix with one column a filter. Biases, the parameters of
-    normalizations and the fully connected layers of skcnn's networks are left to Adam, at a
-    smaller learning rate.
+    normalizations and the fully connected layers of skcnn's networks are left to Adam.
 
     Parameters
     ----------
     learning_rate, weight_decay, **options
         As those of Keras, with one weight decay for all, none unless it is asked for. Adam
-        has 0.3 times the learning rate (`adam_lr_ratio`) and the layers whose names have one of
-        the words in `exclude_layers`, by default "fc" and "probability".
+        has the layers whose names have one of the words in `exclude_layers`, by default "fc"
+        and "probability".
 
     References
     ----------
@@ -36,7 +35,7 @@ class Muon(keras.optimizers.Muon):
     def __init__(
         self, learning_rate: Any = 0.001, weight_decay: Any = None, **options: Any
     ) -> None:
-        options = {"exclude_layers": ["fc", "probability"], "adam_lr_ratio": 0.3} | options
+        options.setdefault("exclude_layers", ["fc", "probability"])
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
 
     def _should_use_adamw(self, variable: Any) -> bool:

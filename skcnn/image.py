@@ -72,7 +72,7 @@ class ImageClassifier(
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer. Its other arguments can be set as
         ``optimizer__momentum=0.9``. "muon" [4]_ orthogonalizes the steps of the kernels of
-        convolutions and leaves the rest to Adam, at 0.3 times the learning rate.
+        convolutions and leaves the rest to Adam.
     learning_rate : float, default=None
         The learning rate, or its peak under a schedule. None chooses one for the optimizer.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \

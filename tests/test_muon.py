@@ -42,7 +42,7 @@ def test_vectors_and_dense_layers_are_left_to_adam(shape, name):
     gradient = RNG.normal(size=shape).astype(np.float32)
     ours = stepped(Muon(0.1), shape, gradient, name)
     np.testing.assert_allclose(
-        ours, stepped(keras.optimizers.Adam(0.03), shape, gradient), rtol=1e-4
+        ours, stepped(keras.optimizers.Adam(0.1), shape, gradient), rtol=1e-4
     )
 
 

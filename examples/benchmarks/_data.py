@@ -26,6 +26,9 @@ CLASSIC = {
 CLASSIC_AUGMENTATION = skcnn.ImageAugmenter(
     width_shift_range=0.1, height_shift_range=0.1, vertical_flip=True, fill_mode="nearest"
 )
+FLIPS_AND_SHIFTS = skcnn.ImageAugmenter(
+    width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True
+)
 GOOD_AUGMENTATION = skcnn.ImageAugmenter(
     width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True, cutout=0.25
 )
