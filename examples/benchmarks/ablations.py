@@ -1,4 +1,4 @@
-"""What each part of the default recipe of VGGLite is worth, and what others would add.
+"""What each part of the default recipe is worth to VGGLite, and what others would add.
 
 Trains on a share of the images, with flips and shifts, for a few epochs: once as it is by default,
 and once for each change of it. Reads a folder with one sub-folder of image files per class, holds
@@ -8,8 +8,8 @@ the processor time of a fit, which other processes hardly change::
     python examples/benchmarks/ablations.py FOLDER [--only "Adam"] [--seeds 2]
 
 ``--only`` may be given several times. What was measured stays in RESULTS, so the script can be
-stopped and started again, and variants added. Progressive resizing is not among them: the hidden
-layer of VGGLite takes images of one size.
+stopped and started again, and variants added; another ``--network`` needs another ``--results``.
+Progressive resizing is not among the variants: either network takes images of one size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from _data import FLIPS_AND_SHIFTS, about, load_split, table
 from sklearn.base import clone
 
-from skcnn import ImageClassifier, VGGLite
+from skcnn import ImageClassifier, SpeedNet, VGGLite
 
 SHIFTS = clone(FLIPS_AND_SHIFTS).set_params(horizontal_flip=False)
 
@@ -51,16 +51,16 @@ class AlternatingRows:
         return images
 
 
-class AlternatingFlip(VGGLite):
-    """VGGLite that sees every image once each way in two epochs."""
+class AlternatingFlip(ImageClassifier):
+    """Sees every image once each way in two epochs."""
 
     def _batches(self, X: Any, y: Any, weight: Any, rows: Any, **options: Any) -> Any:
         images = AlternatingRows(X) if "augmentation" in options else X
         return super()._batches(images, y, weight, rows, **options)
 
 
-class Whitened(VGGLite):
-    """VGGLite whose first filters start from the principal components of the patches."""
+class Whitened(ImageClassifier):
+    """Has first filters that start from the principal components of the patches."""
 
     def _initialize(self, model: Any, X: Any, y: Any, weight: Any, rows: Any) -> None:
         super()._initialize(model, X, y, weight, rows)
@@ -78,27 +78,29 @@ def whitening(images: np.ndarray, shape: tuple[int, int, int, int]) -> np.ndarra
     return np.hstack([filters, -filters]).reshape(shape)
 
 
-VARIANTS: dict[str, tuple[type[ImageClassifier], dict[str, Any]]] = {
-    "default": (VGGLite, {}),
-    "Adam": (VGGLite, {"optimizer": "adam"}),
-    "Adam at 0.003": (VGGLite, {"optimizer": "adam", "learning_rate": 0.003}),
-    "AdamW, weight decay 0.05": (VGGLite, {"optimizer": "adamw", "weight_decay": 0.05}),
-    "Muon for dense layers, too": (VGGLite, {"optimizer__exclude_layers": ["probability"]}),
-    "Adam part at 0.3 times the rate": (VGGLite, {"optimizer__adam_lr_ratio": 0.3}),
-    "Muon of three iterations": (VGGLite, {"optimizer__ns_steps": 3}),
-    "label smoothing 0.1": (VGGLite, {"label_smoothing": 0.1}),
-    "weight decay 0.05": (VGGLite, {"weight_decay": 0.05}),
-    "alternating flip": (AlternatingFlip, {"augmentation": SHIFTS}),
-    "whitening first layer": (Whitened, {}),
-    "float32": (VGGLite, {"precision": "float32"}),
-    "twice the learning rate": (VGGLite, {"learning_rate": 0.02}),
-    "half the learning rate": (VGGLite, {"learning_rate": 0.005}),
-    "constant learning rate": (VGGLite, {"learning_rate_schedule": "constant"}),
-    "cosine": (VGGLite, {"learning_rate_schedule": "cosine"}),
-    "batches of 64": (VGGLite, {"batch_size": 64}),
-    "batches of 256": (VGGLite, {"batch_size": 256}),
-    "no batch normalization": (VGGLite, {"batch_norm": False}),
-    "no augmentation": (VGGLite, {"augmentation": None}),
+NETWORKS: dict[str, Any] = {"VGGLite": VGGLite, "SpeedNet": SpeedNet}
+KINDS = {"alternating flip": AlternatingFlip, "whitening first layer": Whitened}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "Adam": {"optimizer": "adam"},
+    "Adam at 0.003": {"optimizer": "adam", "learning_rate": 0.003},
+    "AdamW, weight decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
+    "Muon for dense layers, too": {"optimizer__exclude_layers": ["probability"]},
+    "Adam part at 0.3 times the rate": {"optimizer__adam_lr_ratio": 0.3},
+    "Muon of three iterations": {"optimizer__ns_steps": 3},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "weight decay 0.05": {"weight_decay": 0.05},
+    "alternating flip": {"augmentation": SHIFTS},
+    "whitening first layer": {},
+    "float32": {"precision": "float32"},
+    "twice the learning rate": {"learning_rate": 0.02},
+    "half the learning rate": {"learning_rate": 0.005},
+    "constant learning rate": {"learning_rate_schedule": "constant"},
+    "cosine": {"learning_rate_schedule": "cosine"},
+    "batches of 64": {"batch_size": 64},
+    "batches of 256": {"batch_size": 256},
+    "no batch normalization": {"batch_norm": False},
+    "no augmentation": {"augmentation": None},
 }
 
 
@@ -123,7 +125,7 @@ def rows_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     by_name = defaultdict(list)
     for result in results:
         by_name[result["variant"]].append(result)
-    rows = [("VGGLite", "accuracy", "change", "seeds", "processor seconds")]
+    rows = [("recipe", "accuracy", "change", "seeds", "processor seconds")]
     base = {result["seed"]: result["accuracy"] for result in by_name["default"]}
 
     def add(name: str, measured: list[dict[str, Any]], key: str) -> None:
@@ -150,6 +152,7 @@ def main() -> None:
     """Fit what is asked for and has not been, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--network", choices=list(NETWORKS), default="VGGLite")
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=2)
@@ -157,6 +160,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("ablations.json"))
     options = parser.parse_args()
 
+    architecture = NETWORKS[options.network].architecture
     X, y, *held_out = load_split(options.folder)
     some = np.random.default_rng(0).permutation(len(X))[: round(options.share * len(X))]
     data = X[some], y[some], *held_out
@@ -167,9 +171,9 @@ def main() -> None:
         for name in options.only or VARIANTS:
             if (name, seed) in done:
                 continue
-            kind, settings = VARIANTS[name]
-            settings = {"augmentation": FLIPS_AND_SHIFTS} | settings
-            net = kind(epochs=options.epochs, random_state=seed, **settings)
+            settings = {"augmentation": FLIPS_AND_SHIFTS, "random_state": seed} | VARIANTS[name]
+            net = KINDS.get(name, ImageClassifier)(architecture, epochs=options.epochs)
+            net.set_params(**settings)
             results.append({"variant": name, "seed": seed, **measure(net, data)})
             options.results.write_text(json.dumps(results, indent=1))
             print(results[-1], flush=True)
