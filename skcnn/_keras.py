@@ -33,7 +33,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from . import persistence
 from ._archive import KERAS_CLASSES, class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Forward, Plan, State, compile_key, forward
+from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
 from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch
@@ -99,10 +99,9 @@ class KerasEstimator(BaseEstimator):
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
 
-    # Builds the network from what `_network_arguments` gives, and with these the one that trains
-    # and predicts here.
+    # Builds the network from what `_network_arguments` gives, and with these the one to train.
     _build: ClassVar[Callable[..., keras.Model]]
-    _fast_layers: ClassVar[dict[str, Any]] = {}
+    _training_layers: ClassVar[dict[str, Any]] = {}
 
     _plan: Plan
     _state: State
@@ -507,7 +506,7 @@ class KerasEstimator(BaseEstimator):
         """Get a compiled network for this fit alone, and what to call after it."""
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
         metrics = self._metrics()
-        plan = self._plan.changed(dtype=self.precision_, **self._fast_layers)
+        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
         key = compile_key(plan, optimizer, loss, metrics)
         # The user's callbacks keep the model that they were called with.
         network = None if self.callbacks else POOL.take(key)
@@ -664,15 +663,12 @@ class KerasEstimator(BaseEstimator):
         return np.concatenate(parts)
 
     def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
-        return self._forward()(batch, self._weight_tensors)[output]
-
-    def _forward(self) -> Forward:
-        return forward(self._plan.changed(**self._fast_layers))
+        return forward(self._plan)(batch, self._weight_tensors)[output]
 
     def _keep(self, state: State) -> None:
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        self._forward()  # traced now, so that prediction may come from many threads
+        forward(self._plan)  # traced now, so that prediction may come from many threads
         self.__dict__.pop("model_", None)
 
     def _network(self, **changes: Any) -> keras.Model:

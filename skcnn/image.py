@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, canonical, parse, set_standardization
-from ._compiled import State
+from ._compiled import State, forward
 from ._image_files import ImageFiles, is_paths
 from ._keras import OUTPUTS, Array, KerasEstimator
 from ._machine import native_bfloat16
@@ -175,7 +175,7 @@ class ImageClassifier(
     }
 
     _build = staticmethod(build_network)
-    _fast_layers: ClassVar[dict[str, Any]] = {"fused": True}
+    _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class ImageClassifier(
 
     @property
     def _n_features_out(self) -> int:
-        return self._forward().n_features
+        return forward(self._plan).n_features
 
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
