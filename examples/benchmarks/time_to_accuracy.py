@@ -36,8 +36,8 @@ RECIPES = {
     "default, augmented, 30 epochs": VGGLite(
         epochs=30, augmentation=GOOD_AUGMENTATION, flip_averaging=True
     ),
-    "SpeedNet, augmented, 10 epochs": SpeedNet(
-        epochs=10, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
+    "SpeedNet, augmented, 5 epochs": SpeedNet(
+        epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
 }
 COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#d55e00"]
