@@ -284,10 +284,7 @@ class Forward:
         )
 
 
-@functools.lru_cache(maxsize=MAX_FORWARDS)
-def forward(plan: Plan) -> Forward:
-    """Give the compiled call of a network."""
-    return Forward(plan)
+forward = functools.lru_cache(maxsize=MAX_FORWARDS)(Forward)
 
 
 def _values(variables: Iterable[Any]) -> list[Array]:
