@@ -273,12 +273,12 @@ class Forward:
         )
         self.n_features = int(both.output_shape[0][-1])
 
-    def __call__(self, batch: Any, weights: list[Any]) -> list[Any]:
-        """Run the network over a float32 batch."""
+    def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
+        """Run the network over a batch."""
         # Called by itself, the function would look at the type of every weight each time, which
         # takes longer than to predict an image.
         return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
-            args=[tf.cast(batch, tf.float32), *weights],
+            args=[batch.astype(np.float32, copy=False), *weights],
             Tout=[output.dtype for output in self._run.outputs],
             f=self._run,
         )
