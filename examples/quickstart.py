@@ -32,12 +32,10 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Training
 # --------
-# The validation data are only looked at, never learnt from. The learning rate is smaller than
-# the default, which suits more and larger images.
+# The validation data are only looked at, never learnt from.
 
 net = VGGLite(
     epochs=15,
-    learning_rate=0.003,
     validation_data=(X_test, y_test),
     random_state=0,
     verbose=2,

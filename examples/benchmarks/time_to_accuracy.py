@@ -36,14 +36,11 @@ RECIPES = {
     "default, augmented and cut out, 30 epochs": VGGLite(
         epochs=30, augmentation=GOOD_AUGMENTATION, flip_averaging=True
     ),
-    "default, augmented, weight decay, 20 epochs": VGGLite(
-        epochs=20, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05, flip_averaging=True
-    ),
     "SpeedNet, augmented, 5 epochs": SpeedNet(
         epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
 }
-COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00"]
+COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#d55e00"]
 
 
 def curve(net: ImageClassifier) -> tuple[np.ndarray, np.ndarray]:
