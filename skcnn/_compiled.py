@@ -271,6 +271,7 @@ class Forward:
             tf.TensorSpec(model.input.shape, model.input.dtype),
             *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
         )
+        self._dtypes = [output.dtype for output in self._run.outputs]
         self.n_features = int(both.output_shape[0][-1])
 
     def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
@@ -279,7 +280,7 @@ class Forward:
         # takes longer than to predict an image.
         return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
             args=[batch.astype(np.float32, copy=False), *weights],
-            Tout=[output.dtype for output in self._run.outputs],
+            Tout=self._dtypes,
             f=self._run,
         )
 

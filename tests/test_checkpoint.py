@@ -129,6 +129,12 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     assert_same(again, whole)
 
 
+def test_a_training_goes_on_for_other_predictions(tmp_path):
+    broken_off(net, X, Y, tmp_path, 2)
+    again = net(checkpoint_dir=tmp_path, flip_averaging=True).fit(X, Y)
+    assert_same(again, net().fit(X, Y))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

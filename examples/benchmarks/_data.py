@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 import skcnn
 
@@ -29,9 +30,7 @@ CLASSIC_AUGMENTATION = skcnn.ImageAugmenter(
 FLIPS_AND_SHIFTS = skcnn.ImageAugmenter(
     width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True
 )
-GOOD_AUGMENTATION = skcnn.ImageAugmenter(
-    width_shift_range=0.125, height_shift_range=0.125, horizontal_flip=True, cutout=0.25
-)
+GOOD_AUGMENTATION = clone(FLIPS_AND_SHIFTS).set_params(cutout=0.25)
 
 
 def hold_out(images: Any, share: float = 1) -> tuple[np.ndarray, ...]:
