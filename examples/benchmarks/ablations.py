@@ -19,7 +19,7 @@ import json
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from _data import FLIPS_AND_SHIFTS, about, load_split, table
@@ -59,6 +59,12 @@ class AlternatingFlip(ImageClassifier):
         return super()._batches(images, y, weight, rows, **options)
 
 
+class PlainNormalization(ImageClassifier):
+    """Has the batch normalization of Keras, whose statistics are those of the last batches."""
+
+    _training_layers: ClassVar[dict[str, Any]] = {}
+
+
 class Whitened(ImageClassifier):
     """Has first filters that start from the principal components of the patches."""
 
@@ -79,7 +85,11 @@ def whitening(images: np.ndarray, shape: tuple[int, int, int, int]) -> np.ndarra
 
 
 NETWORKS: dict[str, Any] = {"VGGLite": VGGLite, "SpeedNet": SpeedNet}
-KINDS = {"alternating flip": AlternatingFlip, "whitening first layer": Whitened}
+KINDS = {
+    "alternating flip": AlternatingFlip,
+    "whitening first layer": Whitened,
+    "batch normalization of Keras": PlainNormalization,
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "Adam": {"optimizer": "adam"},
@@ -99,6 +109,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cosine": {"learning_rate_schedule": "cosine"},
     "batches of 64": {"batch_size": 64},
     "batches of 256": {"batch_size": 256},
+    "batch normalization of Keras": {},
     "no batch normalization": {"batch_norm": False},
     "no augmentation": {"augmentation": None},
 }

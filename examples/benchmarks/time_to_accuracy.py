@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _data import CLASSIC, FLIPS_AND_SHIFTS, GOOD_AUGMENTATION, about, load_split, table
+from _data import CLASSIC, FLIPS_AND_SHIFTS, about, load_split, table
 
 from skcnn import ImageClassifier, SpeedNet, VGGLite
 
@@ -33,8 +33,8 @@ RECIPES = {
     "default, augmented, 10 epochs": VGGLite(
         epochs=10, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
-    "default, augmented and cut out, 30 epochs": VGGLite(
-        epochs=30, augmentation=GOOD_AUGMENTATION, flip_averaging=True
+    "augmented, weight decay 0.05, 30 epochs": VGGLite(
+        epochs=30, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05, flip_averaging=True
     ),
     "SpeedNet, augmented, 5 epochs": SpeedNet(
         epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
