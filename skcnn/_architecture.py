@@ -384,7 +384,8 @@ def build_network(
     outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
     outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
     model = keras.Model(inputs, outputs, name="network")
-    model.normalization_pace = pace
+    if pace is not None:
+        model.normalization_pace = pace
     return model
 
 

@@ -205,7 +205,7 @@ def searches(rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 30) -> dict[str, float]:
+def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 100) -> dict[str, float]:
     """Measure milliseconds of predicting one image."""
     import tensorflow as tf
 

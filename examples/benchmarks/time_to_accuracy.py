@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _data import CLASSIC, FLIPS_AND_SHIFTS, about, load_split, table
+from _data import CLASSIC, FLIPS_AND_SHIFTS, GOOD_AUGMENTATION, about, load_split, table
 
 from skcnn import ImageClassifier, SpeedNet, VGGLite
 
@@ -36,11 +36,14 @@ RECIPES = {
     "augmented, weight decay 0.05, 30 epochs": VGGLite(
         epochs=30, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05, flip_averaging=True
     ),
+    "cut out, weight decay 0.05, 30 epochs": VGGLite(
+        epochs=30, augmentation=GOOD_AUGMENTATION, weight_decay=0.05, flip_averaging=True
+    ),
     "SpeedNet, augmented, 5 epochs": SpeedNet(
         epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
 }
-COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#d55e00"]
+COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#d55e00", "#cc79a7"]
 
 
 def curve(net: ImageClassifier) -> tuple[np.ndarray, np.ndarray]:
