@@ -14,17 +14,14 @@ The grammar, in which ``->`` separates layers and ``[...]*n`` repeats them::
 from __future__ import annotations
 
 import difflib
-import functools
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NoReturn
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from ._layers import FusedBatchNormalization
@@ -36,8 +33,7 @@ MAX_SIZE = 100_000
 MAX_DEPTH = 20
 
 # Keras's default of 0.99 needs hundreds of batches before the moving statistics, which
-# prediction uses, forget their initial values and follow the weights. Small data sets never get
-# that far.
+# prediction uses, forget their initial values. Small data sets never get that far.
 BATCH_NORM_MOMENTUM = 0.6
 
 
@@ -356,8 +352,7 @@ def build_network(
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
     fused : bool
-        Use layers that train faster than those of Keras and have the same weights. Their pace
-        is the variable ``normalization_pace`` of the model.
+        Use layers that train faster than those of Keras and have the same weights.
 
     Returns
     -------
@@ -366,8 +361,7 @@ def build_network(
         input of its last layer are the penultimate features.
     """
     layers = parse(architecture)
-    pace = tf.Variable(1.0, trainable=False) if fused else None
-    builder = _Builder(batch_norm, dtype, pace)
+    builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
     # variables instead of constants, so that a trained graph can be used for other data.
@@ -383,10 +377,7 @@ def build_network(
         )(inputs)
     outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
     outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
-    model = keras.Model(inputs, outputs, name="network")
-    if pace is not None:
-        model.normalization_pace = pace
-    return model
+    return keras.Model(inputs, outputs, name="network")
 
 
 def set_standardization(
@@ -402,12 +393,10 @@ class _Builder:
     Every random part has a seed, as Keras would take one from Python's global generator.
     """
 
-    def __init__(self, batch_norm: bool, dtype: str, pace: tf.Variable | None) -> None:
+    def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
-        self.norm: Callable[..., keras.layers.Layer] = keras.layers.BatchNormalization
-        if pace is not None:
-            self.norm = functools.partial(FusedBatchNormalization, pace=pace)
+        self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
         self.counts: Counter[str] = Counter()
 
     def name(self, kind: str) -> str:

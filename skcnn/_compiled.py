@@ -21,8 +21,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ._layers import set_pace
-
 Array = NDArray[Any]
 
 # Networks that wait to be used again, and prediction functions. Each holds its traced graph.
@@ -154,7 +152,6 @@ class CompiledNetwork:
         _assign(self._seeds, state.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
-        set_pace(self.model, 1)  # the last training may have left another
 
 
 class Feed:

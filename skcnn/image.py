@@ -49,9 +49,7 @@ class ImageClassifier(
         ``DROPOUT-p``, ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (softmax over the
         classes). ``[...]*n`` repeats.
     batch_norm : bool, default=True
-        Put batch normalization [1]_ after each convolution, before its activation. The
-        statistics that predictions use are of the last batches, and of more of them the lower
-        the learning rate of a schedule has fallen.
+        Put batch normalization [1]_ after each convolution, before its activation.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the image in a row of a 2-D X. None takes a square grey image when the number
         of features is a square, and one row of pixels otherwise.

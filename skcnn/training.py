@@ -11,8 +11,6 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from ._layers import set_pace
-
 # Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
 # changed to 0.001.
@@ -49,13 +47,10 @@ def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule:
 
 
 class LearningRateCycle(keras.callbacks.Callback):
-    """Set the learning rate before every batch, and the pace of batch normalization with it.
+    """Set the learning rate before every batch.
 
     It assigns the optimizer's variable instead of being a Keras schedule inside the compiled
     step, so that one compiled step serves every peak and every number of steps.
-
-    The slower the weights move, the more batches there are that the moving statistics of a
-    network can be a mean of.
 
     Parameters
     ----------
@@ -80,9 +75,8 @@ class LearningRateCycle(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # The middle of the step, because both ends of a cycle are zero.
-        fraction = self.schedule((self.step + 0.5) / self.n_steps)
-        self.model.optimizer.learning_rate = self.peak * fraction
-        set_pace(self.model, fraction)
+        progress = (self.step + 0.5) / self.n_steps
+        self.model.optimizer.learning_rate = self.peak * self.schedule(progress)
         self.step += 1
 
 

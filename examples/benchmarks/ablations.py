@@ -60,7 +60,7 @@ class AlternatingFlip(ImageClassifier):
 
 
 class PlainNormalization(ImageClassifier):
-    """Has the batch normalization of Keras, whose statistics are those of the last batches."""
+    """Has the batch normalization of Keras, of some ten operations."""
 
     _training_layers: ClassVar[dict[str, Any]] = {}
 

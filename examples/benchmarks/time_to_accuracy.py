@@ -33,11 +33,11 @@ RECIPES = {
     "default, augmented, 10 epochs": VGGLite(
         epochs=10, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
+    "default, augmented and cut out, 30 epochs": VGGLite(
+        epochs=30, augmentation=GOOD_AUGMENTATION, flip_averaging=True
+    ),
     "augmented, weight decay 0.05, 30 epochs": VGGLite(
         epochs=30, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05, flip_averaging=True
-    ),
-    "cut out, weight decay 0.05, 30 epochs": VGGLite(
-        epochs=30, augmentation=GOOD_AUGMENTATION, weight_decay=0.05, flip_averaging=True
     ),
     "SpeedNet, augmented, 5 epochs": SpeedNet(
         epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
