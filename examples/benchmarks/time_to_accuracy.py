@@ -43,7 +43,6 @@ RECIPES = {
         epochs=5, augmentation=FLIPS_AND_SHIFTS, flip_averaging=True
     ),
 }
-COLOURS = ["#000000", "#0072b2", "#56b4e9", "#009e73", "#d55e00", "#cc79a7"]
 
 
 def curve(net: ImageClassifier) -> tuple[np.ndarray, np.ndarray]:
@@ -71,10 +70,9 @@ def main() -> None:
     X, y, X_test, y_test = load_split(options.folder)
     print(about(X, X_test), flush=True)
     rows = [("recipe", f"seconds to {options.target}", "seconds", "accuracy", "score")]
+    plt.style.use("tableau-colorblind10")
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for name, colour in zip(RECIPES, COLOURS, strict=True):
-        if name not in (options.only or RECIPES):
-            continue
+    for name in options.only or RECIPES:
         net, scale = RECIPES[name], np.float32(255 if name == "classic" else 1)
         images, held_out = (X / scale, X_test / scale) if scale > 1 else (X, X_test)
         net.set_params(
@@ -86,7 +84,7 @@ def main() -> None:
         ends = f"{seconds[-1]:.0f}", f"{accuracy[-1]:.4f}", f"{net.score(held_out, y_test):.4f}"
         rows.append((name, seconds_to(net, options.target), *ends))
         print(rows[-1], flush=True)
-        ax.plot(seconds, accuracy, "o-", color=colour, markersize=3, label=name)
+        ax.plot(seconds, accuracy, "o-", markersize=3, label=name)
     ax.axhline(options.target, color="0.5", linewidth=0.8)
     ax.set(xlabel="Seconds of training", ylabel="Held-out accuracy", xscale="log")
     ax.legend()
