@@ -21,6 +21,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from ._layers import FusedBatchNormalization
+
 Array = NDArray[Any]
 
 # Networks that wait to be used again, and prediction functions. Each holds its traced graph.
@@ -90,6 +92,9 @@ class CompiledNetwork:
         # Optimizer and metrics would make their variables while the training step is traced, and
         # TensorFlow would trace it a second time.
         optimizer.build(self.model.trainable_variables)
+        for layer in self.model.layers:
+            if isinstance(layer, FusedBatchNormalization):
+                layer.steps = lambda: optimizer.iterations.value
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
         self._seeds = seed_variables(self.model)

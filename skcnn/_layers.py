@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,20 +10,30 @@ import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization of images in one operation while training.
+    """Batch normalization in one operation while training, whose statistics warm up.
 
     Keras computes it in float32 from some ten operations, which take up to three tenths of
-    the training time of a small VGG network on a processor. Statistics and weights are the same.
-    Predictions are left to Keras, as TensorFlow would merge one operation with activations for
-    which it has no kernel.
+    the training time of a small VGG network on a processor. The weights are the same. Predictions
+    are left to Keras, as TensorFlow would merge one operation with activations for which it has
+    no kernel.
+
+    Attributes
+    ----------
+    steps : callable
+        To be set: gives the number of training steps before this one. In the first the moving
+        statistics follow the batches faster, as those of ``tf.train.ExponentialMovingAverage``
+        do, so that they soon forget their initial values. None keeps to `momentum`.
     """
+
+    steps: Callable[[], Any] | None = None
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize a batch."""
-        if not training or len(inputs.shape) != 4:
+        if not training:
             return super().call(inputs, training=training, mask=mask)
+        is_image = len(inputs.shape) == 4
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
+            x=inputs if is_image else inputs[:, None, None],
             scale=self.gamma.value,
             offset=self.beta.value,
             mean=tf.zeros(0),
@@ -32,6 +43,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         # The operation gives the unbiased variance, Keras keeps that of the batch.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance *= (count - 1) / count
+        share = 1 - self.momentum
+        if self.steps is not None:
+            share = tf.maximum(share, 9 / (10 + tf.cast(self.steps(), tf.float32)))
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + value * (1 - self.momentum))
-        return outputs
+            moving.assign(moving * (1 - share) + value * share)
+        return outputs if is_image else outputs[:, 0, 0]

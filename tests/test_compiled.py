@@ -277,3 +277,20 @@ def test_two_hundred_refits_do_not_grow_the_process(run_python, record_property)
     growth = int(run_python(MEMORY).stdout)
     record_property("growth of the process by 200 refits, in MB", growth / 1e6)
     assert growth < 20e6
+
+
+def test_normalization_warms_up_with_the_steps_of_the_optimizer(built):
+    one_step = {"batch_size": 200, "architecture": "BN -> FCS", "standardize": False}
+    fitted = net(epochs=1, **one_step).fit(X, Y)
+    normalization = fitted.model_.get_layer("bn_1")
+    mean, variance = X.mean(axis=(0, 1, 2)), X.var(axis=(0, 1, 2))
+    np.testing.assert_allclose(normalization.moving_mean, 0.9 * mean, rtol=1e-4)
+    np.testing.assert_allclose(normalization.moving_variance, 0.1 + 0.9 * variance, rtol=1e-4)
+    # The second step is that of a training that goes on.
+    share = 9 / 11
+    moved = fitted.partial_fit(X, Y).model_.get_layer("bn_1").moving_mean
+    np.testing.assert_allclose(moved, 0.9 * mean * (1 - share) + mean * share, rtol=1e-4)
+    # A fit anew, on the same compiled network, starts over.
+    again = net(epochs=1, **one_step).fit(X, Y).model_.get_layer("bn_1")
+    np.testing.assert_array_equal(again.moving_mean, normalization.moving_mean)
+    assert built.count("used again") == 2

@@ -43,14 +43,29 @@ def test_in_bfloat16_the_statistics_stay_float32():
     np.testing.assert_allclose(tf.cast(fused[0], tf.float32), plain[0], rtol=0.02, atol=0.05)
 
 
-def test_vectors_and_predictions_are_left_to_keras():
+def test_vectors_are_normalized_as_images_of_a_pixel():
     vectors = IMAGES.reshape(6, -1)
-    for one, other in zip(
-        step(FusedBatchNormalization, vectors),
-        step(keras.layers.BatchNormalization, vectors),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, other)
+    fused = step(FusedBatchNormalization, vectors)
+    plain = step(keras.layers.BatchNormalization, vectors)
+    for one, other in zip(fused, plain, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_warm_up():
+    layer = FusedBatchNormalization(momentum=0.9)
+    layer.build(IMAGES.shape)
+    steps = tf.Variable(0)
+    layer.steps = lambda: steps
+    for count, share in ((0, 0.9), (8, 0.5), (80, 0.1), (1000, 0.1)):
+        layer.moving_mean.assign(np.full(7, 100.0))
+        steps.assign(count)
+        layer(IMAGES, training=True)
+        expected = 100 * (1 - share) + IMAGES.mean(axis=(0, 1, 2)) * share
+        np.testing.assert_allclose(layer.moving_mean, expected, rtol=1e-5)
+
+
+def test_predictions_are_left_to_keras():
     layers = [FusedBatchNormalization(), keras.layers.BatchNormalization()]
     one, other = (layer(IMAGES, training=False) for layer in layers)
     np.testing.assert_array_equal(one, other)
