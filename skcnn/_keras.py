@@ -61,7 +61,14 @@ ROUTES = ("optimizer__", "callbacks__")
 NOT_KEPT = ("model_", "_weight_tensors", "callbacks_")
 
 # Parameters that do not change what a training comes to.
-BESIDE_TRAINING = {"checkpoint_dir", "callbacks", "flip_averaging", "random_state", "verbose"}
+BESIDE_TRAINING = {
+    "callbacks",
+    "checkpoint_dir",
+    "flip_averaging",
+    "random_state",
+    "shift_averaging",
+    "verbose",
+}
 
 # What a compiled call of a network gives.
 FEATURES, OUTPUTS = range(2)

@@ -371,6 +371,32 @@ def test_flip_averaging_is_of_predictions_only(digits, tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "net.skcnn").predict_proba(X), averaged)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_shift_averaging_weights_the_image_and_two_shifts(digits, flip):
+    X, y = digits
+    net = tiny(flip_averaging=flip).fit(X, y)
+    alone, features = net.predict_proba(X), net.transform(X)
+    around = np.pad(X, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    shifted = [net.predict_proba(part) for part in (around[:, 2:, 2:], around[:, :-2, :-2])]
+    net.set_params(shift_averaging=True)
+    averaged = net.predict_proba(X)
+    np.testing.assert_allclose(averaged, alone / 2 + sum(shifted) / 4, atol=1e-6)
+    assert not np.allclose(averaged, alone, atol=0.01)
+    np.testing.assert_allclose(averaged[:1], net.predict_proba(X[:1]), atol=1e-6)
+    np.testing.assert_array_equal(net.transform(X), features)
+    twin = tiny(flip_averaging=flip, shift_averaging=True).fit(X, y)
+    np.testing.assert_array_equal(twin.predict_proba(X), averaged)
+
+
+def test_shift_averaging_takes_images_of_one_row(digits):
+    X, y = digits
+    rows = X.reshape(len(X), -1)[:, :63]
+    net = MiniCNN(epochs=1, random_state=0).fit(rows, y)
+    assert net.input_shape_ == (1, 63, 1)
+    alone = net.predict_proba(rows)
+    assert not np.array_equal(net.set_params(shift_averaging=True).predict_proba(rows), alone)
+
+
 # scikit-learn around it
 
 

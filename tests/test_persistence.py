@@ -548,6 +548,10 @@ EVERY_LAYER = (
 EXPORTED = {
     "images": (lambda: net().fit(X, Y.astype(str)), X),
     "flip averaging": (lambda: net(flip_averaging=True).fit(X, Y), X),
+    "shift averaging": (
+        lambda: net(flip_averaging=True, shift_averaging=True).fit(X, Y),
+        X,
+    ),
     "every layer": (lambda: net(architecture=EVERY_LAYER).fit(X, Y), X),
     "lstm": (lambda: seq().fit(QUESTIONS, ANSWERS), QUESTIONS),
     "gru": (lambda: seq(cell="gru", decoder="attention").fit(QUESTIONS, ANSWERS), QUESTIONS),
