@@ -629,11 +629,14 @@ class VGGLite(ImageClassifier):
 class SpeedNet(ImageClassifier):
     """The network of airbench94 [1]_: wide convolutions, pooled early.
 
-    The parameters are those of :class:`ImageClassifier` but for the architecture, which is
+    The parameters are those of :class:`ImageClassifier`, with airbench94's ``epochs=10`` and
+    ``label_smoothing=0.2`` as defaults, but for the architecture, which is
     ``CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU
     -> [CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS``.
 
-    Unlike in airbench94 the first layer is learnt, not computed from the patches of the images.
+    Unlike in airbench94 the first layer is learnt, not computed from the patches of the images,
+    and a batch is of 128 images, not 1,024. Its flips and shifts, in `augmentation` and in
+    `flip_averaging` and `shift_averaging`, are asked for here, as they depend on the images.
 
     See Also
     --------
@@ -657,3 +660,8 @@ class SpeedNet(ImageClassifier):
         "CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU -> "
         "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
     )
+
+    def __init__(
+        self, *, epochs: int = 10, label_smoothing: float = 0.2, **parameters: Any
+    ) -> None:
+        super().__init__(epochs=epochs, label_smoothing=label_smoothing, **parameters)

@@ -106,6 +106,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Adam part at 0.3 times the rate": {"optimizer__adam_lr_ratio": 0.3},
     "Muon of three iterations": {"optimizer__ns_steps": 3},
     "label smoothing 0.1": {"label_smoothing": 0.1},
+    "label smoothing 0.2": {"label_smoothing": 0.2},
+    "no label smoothing": {"label_smoothing": 0.0},
     "weight decay 0.05": {"weight_decay": 0.05},
     "alternating flip": {"augmentation": SHIFTS},
     "whitening first layer": {},
@@ -178,7 +180,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("ablations.json"))
     options = parser.parse_args()
 
-    architecture = NETWORKS[options.network].architecture
+    preset = NETWORKS[options.network](epochs=options.epochs, augmentation=FLIPS_AND_SHIFTS)
     X, y, *held_out = load_split(options.folder)
     some = np.random.default_rng(0).permutation(len(X))[: round(options.share * len(X))]
     data = X[some], y[some], *held_out
@@ -189,9 +191,8 @@ def main() -> None:
         for name in options.only or VARIANTS:
             if (name, seed) in done:
                 continue
-            settings = {"augmentation": FLIPS_AND_SHIFTS, "random_state": seed} | VARIANTS[name]
-            net = KINDS.get(name, ImageClassifier)(architecture, epochs=options.epochs)
-            net.set_params(**settings)
+            settings = preset.get_params(deep=False) | {"random_state": seed} | VARIANTS[name]
+            net = KINDS.get(name, ImageClassifier)(preset.architecture, **settings)
             results.append({"variant": name, "seed": seed, **measure(net, data)})
             options.results.write_text(json.dumps(results, indent=1))
             print(results[-1], flush=True)

@@ -34,7 +34,7 @@ RECIPES = {
     "augmented, weight decay 0.05, 30 epochs": VGGLite(
         epochs=30, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05
     ),
-    "SpeedNet, augmented, 5 epochs": SpeedNet(epochs=5, augmentation=FLIPS_AND_SHIFTS),
+    "SpeedNet, augmented, 10 epochs": SpeedNet(augmentation=FLIPS_AND_SHIFTS),
 }
 
 
