@@ -143,6 +143,16 @@ def test_bad_data_is_refused(monkeypatch, X, y, message):
         tiny().fit(X, y)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "float32"])
+@pytest.mark.parametrize(
+    ("bad", "message"), [((0, 8, 8), "0 sample"), ((2, 8, 9), "is expecting"), ((2, 0, 8), "pixels")]
+)
+def test_bad_images_are_not_predicted(digits, dtype, bad, message):
+    net = tiny(epochs=1).fit(*digits)
+    with pytest.raises(ValueError, match=message):
+        net.predict(np.zeros(bad, dtype))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
