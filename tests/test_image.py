@@ -145,7 +145,8 @@ def test_bad_data_is_refused(monkeypatch, X, y, message):
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float32"])
 @pytest.mark.parametrize(
-    ("bad", "message"), [((0, 8, 8), "0 sample"), ((2, 8, 9), "is expecting"), ((2, 0, 8), "pixels")]
+    ("bad", "message"),
+    [((0, 8, 8), "0 sample"), ((2, 8, 9), "is expecting"), ((2, 0, 8), "pixels")],
 )
 def test_bad_images_are_not_predicted(digits, dtype, bad, message):
     net = tiny(epochs=1).fit(*digits)
