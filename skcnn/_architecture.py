@@ -32,9 +32,8 @@ MAX_LAYERS = 1000
 MAX_SIZE = 100_000
 MAX_DEPTH = 20
 
-# The moving statistics, which prediction uses, are about those of the last ten batches: more
-# would lag behind the weights, fewer would depend on which batches were the last.
-BATCH_NORM_MOMENTUM = 0.9
+# Keras's default of 0.99 would lag behind the weights by hundreds of batches.
+BATCH_NORM_MOMENTUM = 0.6
 
 
 @dataclass(frozen=True)
@@ -333,7 +332,6 @@ def build_network(
     standardize: bool,
     dtype: str = "float32",
     fused: bool = False,
-    momentum: float = BATCH_NORM_MOMENTUM,
 ) -> keras.Model:
     """Build the Keras model of an architecture.
 
@@ -354,8 +352,6 @@ def build_network(
         Keras dtype policy of all layers but the softmax, whose output is float32.
     fused : bool
         Use layers that train faster than those of Keras and have the same weights.
-    momentum : float
-        That of the moving statistics of batch normalization.
 
     Returns
     -------
@@ -364,7 +360,7 @@ def build_network(
         input of its last layer are the penultimate features.
     """
     layers = parse(architecture)
-    builder = _Builder(batch_norm, dtype, fused, momentum)
+    builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
     # variables instead of constants, so that a trained graph can be used for other data.
@@ -396,11 +392,10 @@ class _Builder:
     Every random part has a seed, as Keras would take one from Python's global generator.
     """
 
-    def __init__(self, batch_norm: bool, dtype: str, fused: bool, momentum: float) -> None:
+    def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
         self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
-        self.momentum = momentum
         self.counts: Counter[str] = Counter()
 
     def name(self, kind: str) -> str:
@@ -458,7 +453,7 @@ class _Builder:
         return self.normalization(x) if add_norm else x
 
     def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        return self.norm(momentum=self.momentum, name=self.name("bn"), dtype=self.dtype)(x)
+        return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
 
     def dense(
         self, x: keras.KerasTensor, units: int, name: str, *, dtype: str, softmax: bool = False

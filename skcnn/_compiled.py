@@ -80,6 +80,7 @@ class CompiledNetwork:
     ) -> None:
         self.model = plan.model()
         self.optimizer = optimizer
+        self._peak = tf.Variable(0.0, trainable=False)
         if not tf.distribute.has_strategy():
             # There are no replicas to sum gradients over, and TensorFlow never frees a graph that
             # has such a sum, as it registers the gradient of the sum for good.
@@ -94,7 +95,7 @@ class CompiledNetwork:
         optimizer.build(self.model.trainable_variables)
         for layer in self.model.layers:
             if isinstance(layer, FusedBatchNormalization):
-                layer.steps = lambda: optimizer.iterations.value
+                layer.progress = self._progress
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
         self._seeds = seed_variables(self.model)
@@ -120,8 +121,15 @@ class CompiledNetwork:
         # A schedule is a part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
             self.optimizer.learning_rate = float(optimizer.learning_rate)
+            self._peak.assign(float(optimizer.learning_rate))
         if optimizer.weight_decay:
             self.optimizer.weight_decay.assign(optimizer.weight_decay)
+
+    def _progress(self) -> tuple[Any, Any]:
+        """Give what moving statistics depend on; without a known peak the rate is at it."""
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        pace = tf.where(self._peak > 0, rate / self._peak, 1.0)
+        return self.optimizer.iterations.value, pace
 
     @contextmanager
     def feed(self, **sources: keras.utils.PyDataset | None) -> Iterator[dict[str, Any]]:
