@@ -154,6 +154,16 @@ def test_bad_images_are_not_predicted(digits, dtype, bad, message):
         net.predict(np.zeros(bad, dtype))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_images_that_are_not_finite_are_not_predicted(digits, dtype, value):
+    net = tiny(epochs=1).fit(*digits)
+    images = digits[0][:3].astype(dtype)
+    images[1, 2, 3] = value
+    with pytest.raises(ValueError, match=r"X contains (NaN|infinity)"):
+        net.predict(images)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
