@@ -506,8 +506,11 @@ def _gelu(x: Any) -> Any:
 
 def _sound(X: Any) -> bool:
     """Tell whether check_array would find nothing; it takes a tenth of the time of one image."""
-    is_plain = type(X) is np.ndarray and X.dtype.kind in "biuf" and len(X) > 0
-    return is_plain and bool(np.isfinite(X).all())
+    if type(X) is not np.ndarray or X.dtype.kind not in "biuf" or not len(X):
+        return False
+    # A sum is finite only where all values are, and needs no memory.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X.dtype.kind != "f" or bool(np.isfinite(X.sum()))
 
 
 def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:

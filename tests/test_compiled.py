@@ -92,6 +92,16 @@ def test_variables_of_the_optimizer_change_without_a_new_network(built, name):
     assert not np.allclose(*used)
 
 
+def test_a_schedule_leaves_no_pace_of_normalization_to_the_next_fit(built):
+    def constant():
+        return net(learning_rate_schedule="constant").fit(X, Y).predict_proba(X)
+
+    fresh = constant()
+    net(learning_rate_schedule="cosine").fit(X, Y)
+    np.testing.assert_array_equal(constant(), fresh)
+    assert built == ["built", "used again", "used again"]
+
+
 @pytest.mark.parametrize("decoder", ["repeat", "attention"])
 def test_recurrent_networks_are_used_again(built, decoder):
     fresh = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)
