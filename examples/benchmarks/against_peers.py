@@ -261,7 +261,7 @@ def main() -> None:
     measured = {
         "training, images a second": (training(X, y, options.rounds, options.epochs), "Keras"),
         "one image, milliseconds": (one_image(X, y), "scikeras"),
-        "search, seconds": (searches(max(1, options.rounds // 3)), "scikeras, 18 fits"),
+        "search, seconds": (searches((options.rounds + 1) // 2), "scikeras, 18 fits"),
     }
     figure, axes = plt.subplots(len(measured), figsize=(7, 7), layout="constrained")
     for axis, (title, (values, base)) in zip(axes, measured.items(), strict=True):
