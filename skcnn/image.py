@@ -72,7 +72,7 @@ class ImageClassifier(
         digits do not. Has no influence on the training, nor on ``val_accuracy``.
     shift_averaging : bool, default=False
         Predict the mean over an image, with weight 1/2, and the image moved by a pixel to the
-        upper left and to the lower right [5]_, in three times the time; borders are repeated.
+        upper left and to the lower right [5]_, in three times the time; borders are mirrored.
         Has no influence on the training either, and goes together with `flip_averaging`.
     epochs : int, default=20
         Passes over the training data.
@@ -277,14 +277,15 @@ class ImageClassifier(
         self, images: Any, predict: Callable[[Any], Any], take: Callable[..., Any]
     ) -> Any:
         """Predict the mean over the views of images that the parameters ask for."""
-        height, width = map(np.arange, images.shape[1:3])
+        rows, columns = (np.pad(np.arange(size), 1, "reflect") for size in images.shape[1:3])
         parts = []
         for shift, weight in (SHIFTS if self.shift_averaging else {0: 1.0}).items():
             moved = images
             if shift:
-                moved = take(moved, np.clip(height + shift, 0, height[-1]), axis=1)
-                moved = take(moved, np.clip(width + shift, 0, width[-1]), axis=2)
-            views = [moved, take(moved, width[::-1], axis=2)] if self.flip_averaging else [moved]
+                moved = take(moved, rows[1 + shift : len(rows) - 1 + shift], axis=1)
+                moved = take(moved, columns[1 + shift : len(columns) - 1 + shift], axis=2)
+            mirror = columns[-2:0:-1]
+            views = [moved, take(moved, mirror, axis=2)] if self.flip_averaging else [moved]
             parts += [predict(view) * (weight / len(views)) for view in views]
         return functools.reduce(operator.add, parts)
 

@@ -397,7 +397,7 @@ def test_shift_averaging_weights_the_image_and_two_shifts(digits, flip):
     X, y = digits
     net = tiny(flip_averaging=flip).fit(X, y)
     alone, features = net.predict_proba(X), net.transform(X)
-    around = np.pad(X, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    around = np.pad(X, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     shifted = [net.predict_proba(part) for part in (around[:, 2:, 2:], around[:, :-2, :-2])]
     net.set_params(shift_averaging=True)
     averaged = net.predict_proba(X)
