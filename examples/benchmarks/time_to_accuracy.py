@@ -31,11 +31,8 @@ RECIPES = {
     "classic": VGGLite(epochs=10, precision="float32", **CLASSIC),
     "default, 3 epochs": VGGLite(epochs=3),
     "default, augmented, 10 epochs": VGGLite(epochs=10, augmentation=FLIPS_AND_SHIFTS),
-    "augmented, weight decay, 30 epochs": VGGLite(
-        epochs=30,
-        augmentation=FLIPS_AND_SHIFTS,
-        weight_decay=0.05,
-        optimizer__adam_lr_ratio=0.3,
+    "augmented, weight decay 0.05, 30 epochs": VGGLite(
+        epochs=30, augmentation=FLIPS_AND_SHIFTS, weight_decay=0.05
     ),
     "SpeedNet, augmented, 10 epochs": SpeedNet(augmentation=FLIPS_AND_SHIFTS),
 }
