@@ -22,10 +22,10 @@ class Muon(keras.optimizers.Muon):
 
     Parameters
     ----------
-    learning_rate, weight_decay, momentum, **options
-        As those of Keras, with one weight decay for all, none unless it is asked for, and a
-        shorter momentum. Adam has the layers whose names have one of the words in
-        `exclude_layers`, by default "fc" and "probability".
+    learning_rate, weight_decay, **options
+        As those of Keras, with one weight decay for all, none unless it is asked for. Adam
+        has the layers whose names have one of the words in `exclude_layers`, by default "fc"
+        and "probability".
 
     References
     ----------
@@ -33,16 +33,10 @@ class Muon(keras.optimizers.Muon):
     """
 
     def __init__(
-        self,
-        learning_rate: Any = 0.001,
-        weight_decay: Any = None,
-        momentum: float = 0.85,
-        **options: Any,
+        self, learning_rate: Any = 0.001, weight_decay: Any = None, **options: Any
     ) -> None:
         options.setdefault("exclude_layers", ["fc", "probability"])
-        super().__init__(
-            learning_rate=learning_rate, weight_decay=weight_decay, momentum=momentum, **options
-        )
+        super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
 
     def _should_use_adamw(self, variable: Any) -> bool:
         return len(variable.shape) < 2 or any(map(variable.path.count, self.exclude_layers))

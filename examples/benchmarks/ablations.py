@@ -110,7 +110,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "AdamW, weight decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
     "Muon for dense layers, too": {"optimizer__exclude_layers": ["probability"]},
     "Adam part at 0.3 times the rate": {"optimizer__adam_lr_ratio": 0.3},
-    "Muon with a momentum of 0.95": {"optimizer__momentum": 0.95},
+    "Muon with a momentum of 0.85": {"optimizer__momentum": 0.85},
     "Muon of three iterations": {"optimizer__ns_steps": 3},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "label smoothing 0.2": {"label_smoothing": 0.2},
