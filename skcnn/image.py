@@ -278,13 +278,13 @@ class ImageClassifier(
     ) -> Any:
         """Predict the mean over the views of images that the parameters ask for."""
         rows, columns = (np.pad(np.arange(size), 1, "reflect") for size in images.shape[1:3])
+        mirror = columns[-2:0:-1]
         parts = []
         for shift, weight in (SHIFTS if self.shift_averaging else {0: 1.0}).items():
             moved = images
             if shift:
                 moved = take(moved, rows[1 + shift : len(rows) - 1 + shift], axis=1)
                 moved = take(moved, columns[1 + shift : len(columns) - 1 + shift], axis=2)
-            mirror = columns[-2:0:-1]
             views = [moved, take(moved, mirror, axis=2)] if self.flip_averaging else [moved]
             parts += [predict(view) * (weight / len(views)) for view in views]
         return functools.reduce(operator.add, parts)
