@@ -4,6 +4,7 @@ from ._quiet import quiet_tensorflow_start
 
 with quiet_tensorflow_start():
     from ._archive import LoadError
+    from ._keras import clear_compiled
     from ._machine import keep_to_share
     from .augmentation import ImageAugmenter, SampleGenerator
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
@@ -38,6 +39,7 @@ __all__ = [
     "TrainingHistoryDisplay",
     "VGGLite",
     "character_accuracy_score",
+    "clear_compiled",
     "confident_error_counts",
     "exact_match_score",
     "fetch_cifar10",

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import threading
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +27,11 @@ from ._layers import FusedBatchNormalization
 
 Array = NDArray[Any]
 
-# Networks that wait to be used again, and prediction functions. Each holds its traced graph.
+# Networks that wait to be used again: how many, and their variables in bytes.
 MAX_IDLE = 8
+MAX_IDLE_BYTES = 2**29
+
+# Prediction functions that are kept although no estimator has them.
 MAX_FORWARDS = 32
 
 
@@ -150,6 +155,21 @@ class CompiledNetwork:
             for feed in feeds.values():
                 feed.source = None
 
+    def settings(self) -> str:
+        """Describe what a traced training step fixes and a fit does not set anew."""
+        optimizer = self.model.optimizer
+        settings = {"optimizer": id(optimizer), **optimizer.get_config()}
+        for name in ("learning_rate", "weight_decay"):
+            settings.pop(name, None)
+        return json.dumps([settings, self.model.get_config()], sort_keys=True, default=repr)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the variables and of the copy of their first values."""
+        variables = [*self.model.variables, *self.optimizer.variables]
+        sizes = [each.value.dtype.size * math.prod(each.shape) for each in variables]
+        return 2 * int(sum(sizes))
+
     def state(self) -> State:
         """Copy the values out."""
         return State(
@@ -214,10 +234,19 @@ def seed_variables(model: keras.Model) -> list[Any]:
 
 
 class NetworkPool:
-    """Compiled networks that wait for the next fit of their kind; a fit has one for itself."""
+    """Compiled networks that wait for the next fit of their kind; a fit has one for itself.
 
-    def __init__(self, size: int) -> None:
+    Parameters
+    ----------
+    size : int
+        The most networks that wait.
+    nbytes : int
+        The most bytes of their variables.
+    """
+
+    def __init__(self, size: int, nbytes: int) -> None:
         self.size = size
+        self.nbytes = nbytes
         self._idle: list[tuple[Hashable, CompiledNetwork]] = []
         self._lock = threading.Lock()
 
@@ -230,13 +259,22 @@ class NetworkPool:
         return None
 
     def give(self, key: Hashable, network: CompiledNetwork) -> None:
-        """Put a network in, in the place of the one that waits longest where all are taken."""
+        """Put a network in, in place of those that wait longest where there is no room."""
         with self._lock:
             self._idle.append((key, network))
-            del self._idle[: -self.size]
+            while len(self._idle) > self.size or self._waiting_bytes() > self.nbytes:
+                self._idle.pop(0)
+
+    def _waiting_bytes(self) -> int:
+        return sum(network.nbytes for _, network in self._idle)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            self._idle.clear()
 
 
-POOL = NetworkPool(MAX_IDLE)
+POOL = NetworkPool(MAX_IDLE, MAX_IDLE_BYTES)
 
 
 def compile_key(
@@ -270,6 +308,8 @@ class Forward:
     ----------
     n_features : int
         The size of the features.
+    n_outputs : int
+        The outputs for a sample.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -285,7 +325,9 @@ class Forward:
             *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
         )
         self._dtypes = [output.dtype for output in self._run.outputs]
-        self.n_features = int(both.output_shape[0][-1])
+        features, outputs = both.output_shape
+        self.n_features = int(features[-1])
+        self.n_outputs = math.prod(outputs[1:])
 
     def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
         """Run the network over a batch."""
@@ -298,7 +340,17 @@ class Forward:
         )
 
 
-forward = functools.lru_cache(maxsize=MAX_FORWARDS)(Forward)
+# Those that estimators hold, however many; and those used last, for estimators to come.
+_held: weakref.WeakValueDictionary[Plan, Forward] = weakref.WeakValueDictionary()
+
+
+@functools.lru_cache(maxsize=MAX_FORWARDS)
+def forward(plan: Plan) -> Forward:
+    """Return the function that predicts with networks of a plan, traced once for all of them."""
+    function = _held.get(plan)
+    if function is None:
+        function = _held[plan] = Forward(plan)
+    return function
 
 
 def _values(variables: Iterable[Any]) -> list[Array]:

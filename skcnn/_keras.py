@@ -8,13 +8,15 @@ scikit-learn refuses in any base class, and a fit that seeds the whole process.
 
 from __future__ import annotations
 
-import copy
+import difflib
 import functools
 import inspect
 import math
 import os
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -27,23 +29,34 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, estimator_html_repr
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import persistence
 from ._archive import KERAS_CLASSES, class_name, loadable
 from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Plan, State, compile_key, forward
+from ._compiled import POOL, CompiledNetwork, Forward, Plan, State, compile_key, forward
+from ._machine import check_not_forked
 from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
-from .augmentation import ImageAugmenter, SampleGenerator, as_batch
+from .augmentation import ImageAugmenter, SampleGenerator, as_batch, compile_augmentation
 from .training import (
     SCHEDULES,
+    SETS_LEARNING_RATE,
     BestWeights,
     EpochLog,
     LearningRateCycle,
     ProgressBar,
+    RetraceChanged,
     default_learning_rate,
+    hand_over,
+    has_schedule,
+    is_open,
+    restored_epoch,
 )
 
 if keras.backend.backend() != "tensorflow":
@@ -58,7 +71,7 @@ ROUTES = ("optimizer__", "callbacks__")
 
 # Attributes that are made from the others, and the callbacks of a fit that is over, which hold
 # on to its network.
-NOT_KEPT = ("model_", "_weight_tensors", "callbacks_")
+NOT_KEPT = ("model_", "_forward", "_weight_tensors", "callbacks_")
 
 # Parameters that do not change what a training comes to.
 BESIDE_TRAINING = {
@@ -103,6 +116,9 @@ class KerasEstimator(BaseEstimator):
     class attribute is fixed and leaves the signature.
     """
 
+    # Arguments of the network that are not named after their parameter.
+    _parameter_of: ClassVar[dict[str, str]] = {}
+
     # Only estimators of images have the parameter.
     augmentation: ImageAugmenter | None = None
 
@@ -112,6 +128,7 @@ class KerasEstimator(BaseEstimator):
 
     _plan: Plan
     _state: State
+    _forward: Forward
     history_: dict[str, list[float]]
 
     # What early stopping watches, a name in the history.
@@ -184,6 +201,7 @@ class KerasEstimator(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _check_class_attributes(cls)
         cls.__init__ = _spell_out(cls)  # type: ignore[method-assign]
         loadable(cls)
 
@@ -234,9 +252,7 @@ class KerasEstimator(BaseEstimator):
 
     # What a subclass provides
 
-    def _check_data(
-        self, X: Any, y: Any, *, reset: bool, classes: Any = None
-    ) -> tuple[Array, Array]:
+    def _check_data(self, X: Any, y: Any, *, reset: bool, classes: Any = None) -> tuple[Any, Any]:
         """Validate inputs and targets and encode the targets as the network's outputs.
 
         With `reset` the estimator learns shapes and labels from them, without it compares.
@@ -252,19 +268,19 @@ class KerasEstimator(BaseEstimator):
         raise NotImplementedError
 
     def _initialize(
-        self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array
+        self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
         """Set the initial values that depend on the rows of the data it will be trained on."""
 
-    def _balance(self, y: Array) -> Array | None:
+    def _balance(self, y: Any) -> Array | None:
         """Compute weights of samples from `class_weight`, None where there are none."""
         return None
 
-    def _check_weighted(self, y: Array) -> None:
-        """Check that the targets whose weight is positive can be learnt from."""
+    def _check_weighted(self, y: Any, rows: Array) -> None:
+        """Check that the targets of the rows whose weight is positive can be learned from."""
 
-    def _strata(self, y: Array) -> Array | None:
-        """Return what a validation split keeps in proportion, None for nothing."""
+    def _strata(self, y: Any, rows: Array) -> Array | None:
+        """Return what a validation split of rows keeps in proportion, None for nothing."""
         return None
 
     def _metrics(self) -> list[Any]:
@@ -300,9 +316,11 @@ class KerasEstimator(BaseEstimator):
         self
             The fitted estimator.
         """
-        reset = not (self.warm_start and self.__sklearn_is_fitted__())
-        X, y = self._check_data(X, y, reset=reset)
-        return self._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
+        with self._learner() as learner:
+            reset = not (self.warm_start and learner.__sklearn_is_fitted__())
+            X, y = learner._check_data(X, y, reset=reset)
+            learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -324,12 +342,54 @@ class KerasEstimator(BaseEstimator):
         self
             The estimator.
         """
-        reset = not self.__sklearn_is_fitted__()
+        self._check_partial_fit()
         schedule = self.learning_rate_schedule
         if isinstance(schedule, str):
             schedule = "constant"
-        X, y = self._check_data(X, y, reset=reset, classes=classes)
-        return self._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
+        with self._learner() as learner:
+            reset = not learner.__sklearn_is_fitted__()
+            X, y = learner._check_data(X, y, reset=reset, classes=classes)
+            learner._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
+        return self
+
+    def _check_partial_fit(self) -> None:
+        """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, which would hold out a part "
+                "of every call; set early_stopping=False and score on data of your own."
+            )
+
+    @contextmanager
+    def _learner(self) -> Iterator[Self]:
+        """Train a copy, and put what it learned in place in one step where nothing failed.
+
+        Until then this estimator stays as it was, for threads that predict with it and for the
+        caller of a fit that raises.
+        """
+        before = vars(self).copy()
+        learner = self._snapshot()
+        learner.__dict__ = before.copy()
+        yield learner
+        after = vars(learner)
+        learned = {
+            name: value
+            for name, value in after.items()
+            if name not in before or before[name] is not value
+        }
+        # Not what another fit learned meanwhile or before.
+        kept = {
+            name: value
+            for name, value in vars(self).copy().items()
+            if name in after or not name.endswith("_")
+        }
+        self.__dict__ = kept | learned
+
+    def _snapshot(self) -> Self:
+        """Return this estimator as it is now, which a fit in another thread does not change."""
+        snapshot = object.__new__(type(self))
+        snapshot.__dict__ = self.__dict__
+        return snapshot
 
     def _train(
         self,
@@ -340,7 +400,9 @@ class KerasEstimator(BaseEstimator):
         epochs: int,
         schedule: Any,
         resumable: bool = True,
-    ) -> Self:
+    ) -> None:
+        check_not_forked()
+        check_floatx()
         seed = self._draw_seed()
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
         checkpoint, saved = None, None
@@ -350,15 +412,16 @@ class KerasEstimator(BaseEstimator):
             saved = checkpoint.saved
             seed = seed if saved is None else saved.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
-        optimizer, self.callbacks_ = self._compile_arguments(schedule)
+        optimizer = self._make_optimizer(schedule)
+        self.callbacks_ = self._make_callbacks(schedule, optimizer)
 
         rows, weight, validation = self._divide(X, y, sample_weight, split_seed)
         history: dict[str, list[float]] = {}
+        arguments = self._network_arguments(X, y)
         if reset:
-            # Unfitted until the new training has ended, not fitted to parts of two.
-            self.__dict__.pop("_state", None)
-            self._plan = Plan(type(self)._build, tuple(self._network_arguments(X, y).items()))
+            self._plan = Plan(type(self)._build, tuple(arguments.items()))
         else:
+            self._check_same_network(dict(self._plan.arguments), arguments)
             history = {name: list(values) for name, values in self.history_.items()}
         network, give_back = self._take_network(optimizer)
         model = network.model
@@ -395,11 +458,13 @@ class KerasEstimator(BaseEstimator):
         if saved is not None:
             best.progress = saved.best
         callbacks = [*self.callbacks_, *self._watchers(validation)]
+        if self.callbacks_:
+            callbacks.append(RetraceChanged(network))
         cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
         if cycle is not None:
             peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
             step = (done - first) * len(batches)
-            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step))
+            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step, bool(self.callbacks_)))
         callbacks += [EpochLog(history), best]
         if self.verbose == 1:
             callbacks.append(ProgressBar(last, len(batches), done))
@@ -414,13 +479,17 @@ class KerasEstimator(BaseEstimator):
         if saved is not None and saved.finished:
             best.set_model(model)
             best.on_train_end()
-            give_back()
-        elif self._loop(network, batches, validation, callbacks, history, first, last):
-            give_back()
+            completed = True
+        else:
+            completed = self._loop(network, batches, validation, callbacks, history, first, last)
         self.history_ = history
         self.n_iter_ = len(history["loss"])
-        goes_back = best.stops_early or best.diverged
-        self.best_iteration_ = best.best_epoch + 1 if goes_back else self.n_iter_
+        self.best_iteration_ = self.n_iter_
+        restored = restored_epoch(self.callbacks_)
+        if best.stops_early or best.diverged:
+            self.best_iteration_ = best.best_epoch + 1
+        elif restored is not None:
+            self.best_iteration_ = restored + 1
         state = network.state()
         if best.diverged:
             state.optimizer = network.first.optimizer
@@ -432,7 +501,22 @@ class KerasEstimator(BaseEstimator):
                 stacklevel=3,
             )
         self._keep(state)
-        return self
+        if self.callbacks_:
+            # The network that was trained serves other fits; theirs is a copy.
+            hand_over(self.callbacks_, model, self.model_)
+        if completed:
+            give_back()
+
+    def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
+        """Refuse to continue with a network other than the one that was fitted."""
+        for name, value in asked.items():
+            if learned[name] != value:
+                raise ValueError(
+                    f"{self._parameter_of.get(name, name)} has changed since the last fit, from "
+                    f"{learned[name]!r} to {value!r}, but warm_start=True and partial_fit "
+                    "continue with the fitted network. Set it back, or fit anew with "
+                    "warm_start=False."
+                )
 
     def _divide(
         self, X: Array, y: Array, sample_weight: Any, seed: np.random.SeedSequence
@@ -470,7 +554,7 @@ class KerasEstimator(BaseEstimator):
                     initial_epoch=len(history.get("loss", [])),
                     shuffle=False,
                     callbacks=callbacks,
-                    verbose=2 if self.verbose > 1 else 0,
+                    verbose=2 if self.verbose > 1 and is_open(sys.stdout) else 0,
                 )
         except KeyboardInterrupt:
             if len(history.get("loss", [])) == first:
@@ -515,17 +599,21 @@ class KerasEstimator(BaseEstimator):
         metrics = self._metrics()
         plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
         key = compile_key(plan, optimizer, loss, metrics)
-        # The user's callbacks keep the model that they were called with.
-        network = None if self.callbacks else POOL.take(key)
+        network = POOL.take(key)
         if network is None:
             own = type(optimizer).from_config(optimizer.get_config())
             if own.weight_decay:
                 # Traced as a number it would be a constant.
                 own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
             network = CompiledNetwork(plan, own, loss, metrics)
-        if self.callbacks:
-            return network, lambda: None
-        return network, functools.partial(POOL.give, key, network)
+        settings = network.settings() if self.callbacks_ else None
+
+        def give_back() -> None:
+            # A callback may have changed more than a later fit sets anew.
+            if settings is None or network.settings() == settings:
+                POOL.give(key, network)
+
+        return network, give_back
 
     def _draw_seed(self) -> int:
         # None is fresh entropy, not NumPy's global generator, which must stay as it was.
@@ -561,11 +649,11 @@ class KerasEstimator(BaseEstimator):
             weight = given if weight is None else given * weight
         if weight is None:
             return None
-        self._check_weighted(y[weight > 0])
+        self._check_weighted(y, np.flatnonzero(weight))
         return weight
 
     def _split(self, rows: Array, y: Array, seed: np.random.SeedSequence) -> tuple[Array, Array]:
-        strata = self._strata(y[rows])
+        strata = self._strata(y, rows)
         try:
             train, held_out = train_test_split(
                 rows,
@@ -591,73 +679,117 @@ class KerasEstimator(BaseEstimator):
         except ValueError as error:
             raise ValueError(f"validation_data: {error}") from error
 
-    def _compile_arguments(
-        self, schedule: Any
-    ) -> tuple[keras.optimizers.Optimizer, list[keras.callbacks.Callback]]:
-        """Make a fresh optimizer and fresh callbacks from the parameters."""
-        routed = {k: v for k, v in self.get_params(deep=False).items() if k.startswith(ROUTES)}
+    def _make_optimizer(self, schedule: Any) -> keras.optimizers.Optimizer:
+        """Make a fresh optimizer from the parameters."""
+        routed = self._routed("optimizer__")
         optimizer = self.optimizer
         if isinstance(optimizer, str):
             optimizer = OPTIMIZERS[optimizer]
-        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            if self.learning_rate is not None:
-                raise ValueError(
-                    "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
-                    f"which has its own; got {self.learning_rate!r}."
-                )
-            rate: Any = schedule
-        else:
-            rate = self.learning_rate
-        if "optimizer__learning_rate" in routed and rate is not None:
-            raise ValueError(
-                "Set learning_rate or optimizer__learning_rate, not both; got "
-                f"{rate!r} and {routed['optimizer__learning_rate']!r}."
-            )
-        # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
-        given: dict[str, Any] = {"name": "optimizer"}
-        if rate is not None:
-            given["learning_rate"] = rate
-        if self.weight_decay:
-            given["weight_decay"] = self.weight_decay
+        given = self._optimizer_arguments(routed, schedule)
         if isinstance(optimizer, keras.optimizers.Optimizer):
-            if any(name.startswith("optimizer__") for name in routed):
-                raise ValueError(
-                    "Parameters routed as optimizer__... need an optimizer name or class; got an "
-                    f"instance of {type(optimizer).__name__}."
-                )
-            optimizer = type(optimizer).from_config({**optimizer.get_config(), **given})
-            if schedule in SCHEDULES and isinstance(optimizer.get_config()["learning_rate"], dict):
-                raise ValueError(
-                    "optimizer has a learning-rate schedule of its own, beside "
-                    f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
-                    "to train with that of the optimizer."
-                )
+            made = self._copied_optimizer(optimizer, routed, given)
         else:
             _check_routed(optimizer, routed)
-            if rate is None and "optimizer__learning_rate" not in routed:
+            if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
                 given["learning_rate"] = default_learning_rate(optimizer, schedule)
             routed.update({f"optimizer__{name}": value for name, value in given.items()})
-        # The user's own callback objects stay untouched: folds and refits must not share them.
-        wrapper = BaseWrapper(
-            optimizer=optimizer, callbacks=copy.deepcopy(self.callbacks), **routed
-        )
+            wrapper = BaseWrapper(optimizer=optimizer, **routed)
+            made = wrapper._get_compile_kwargs()["optimizer"]
+        if schedule in SCHEDULES and has_schedule(made):
+            raise ValueError(
+                "optimizer has a learning-rate schedule of its own, beside "
+                f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
+                "to train with that of the optimizer."
+            )
+        return made
+
+    def _optimizer_arguments(self, routed: dict[str, Any], schedule: Any) -> dict[str, Any]:
+        """Return what parameters of the estimator say of the optimizer."""
+        rate: Any = self.learning_rate
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            if rate is not None:
+                raise ValueError(
+                    "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
+                    f"which has its own; got {rate!r}."
+                )
+            rate = schedule
+        # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
+        given: dict[str, Any] = {"name": "optimizer"}
+        for name, value in (("learning_rate", rate), ("weight_decay", self.weight_decay or None)):
+            if value is None:
+                continue
+            if f"optimizer__{name}" in routed:
+                raise ValueError(
+                    f"Set {name} or optimizer__{name}, not both; got {value!r} and "
+                    f"{routed[f'optimizer__{name}']!r}."
+                )
+            given[name] = value
+        return given
+
+    def _copied_optimizer(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        routed: dict[str, Any],
+        given: dict[str, Any],
+    ) -> keras.optimizers.Optimizer:
+        """Make a fresh optimizer with the settings of one that the user has made."""
+        if routed:
+            raise ValueError(
+                "Parameters routed as optimizer__... need an optimizer name or class; got an "
+                f"instance of {type(optimizer).__name__}."
+            )
+        config = optimizer.get_config()
+        decay, usual = config["weight_decay"], inspect.signature(type(optimizer)).parameters
+        default = usual["weight_decay"].default if "weight_decay" in usual else None
+        if "weight_decay" in given and decay not in (None, 0, default, given["weight_decay"]):
+            raise ValueError(
+                f"weight_decay={self.weight_decay!r} of the estimator and weight_decay={decay!r} "
+                "of the optimizer differ; set weight_decay=0 for that of the optimizer."
+            )
+        return type(optimizer).from_config({**config, **given})
+
+    def _make_callbacks(
+        self, schedule: Any, optimizer: keras.optimizers.Optimizer
+    ) -> list[keras.callbacks.Callback]:
+        """List the callbacks of the user, with those that are given as classes made."""
+        wrapper = BaseWrapper(callbacks=self.callbacks, **self._routed("callbacks__"))
         wrapper._initialize_callbacks()
-        return wrapper._get_compile_kwargs()["optimizer"], list(wrapper._fit_callbacks)
+        callbacks: list[keras.callbacks.Callback] = keras.tree.flatten(wrapper._fit_callbacks)
+        if schedule != "constant" or has_schedule(optimizer):
+            for callback in callbacks:
+                if isinstance(callback, SETS_LEARNING_RATE):
+                    raise ValueError(
+                        f"callbacks has a {type(callback).__name__}, which sets the learning "
+                        f"rate, and so does learning_rate_schedule={schedule!r} or the schedule "
+                        "of the optimizer. Set learning_rate_schedule='constant' to leave it to "
+                        "the callback, or remove that."
+                    )
+        return callbacks
+
+    def _routed(self, prefix: str) -> dict[str, Any]:
+        parameters = self.get_params(deep=False).items()
+        return {name: value for name, value in parameters if name.startswith(prefix)}
 
     # Prediction
 
-    def _outputs(self, X: Any) -> Array:
-        """Run the network over X and return its outputs, float32."""
-        return self._run(X, OUTPUTS)
+    def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
+        """Run the network over X and return its outputs, float32.
+
+        With `then` return what it makes of the outputs of some rows, which bounds the memory.
+        """
+        return self._run(X, OUTPUTS, then)
 
     def _features(self, X: Any) -> Array:
         """Run the network over X and return the inputs of its last layer, float32."""
         return self._run(X, FEATURES)
 
-    def _run(self, X: Any, output: int) -> Array:
+    def _run(self, X: Any, output: int, then: Callable[[Array], Array] | None = None) -> Array:
         check_is_fitted(self)
-        X = self._check_inputs(X)
-        most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // math.prod(X.shape[1:])))
+        check_not_forked()
+        fitted = self._snapshot()
+        X = fitted._check_inputs(X)
+        values = max(math.prod(X.shape[1:]), fitted._forward.n_outputs)
+        most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
         # One row alone, which is often asked for and has no place, is not worth filling up.
         group = min(ROW_GROUP, most) if len(X) > 1 else 1
         n_rows = most - most % group
@@ -666,20 +798,24 @@ class KerasEstimator(BaseEstimator):
             batch = as_batch(X[start : start + n_rows])
             fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
             filled = np.concatenate([batch, fill]) if len(fill) else batch
-            parts.append(self._predict_batch(filled, output).numpy()[: len(batch)])
+            part = fitted._predict_batch(filled, output).numpy()[: len(batch)]
+            parts.append(part if then is None else then(part))
         return np.concatenate(parts)
 
     def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
-        return forward(self._plan)(batch, self._weight_tensors)[output]
+        return self._forward(batch, self._weight_tensors)[output]
 
     def _keep(self, state: State) -> None:
+        check_not_forked()
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        forward(self._plan)  # traced now, so that prediction may come from many threads
+        # Traced now, so that prediction may come from many threads.
+        self._forward = forward(self._plan)
         self.__dict__.pop("model_", None)
 
     def _network(self, **changes: Any) -> keras.Model:
         """Build the network with its weights, with some arguments changed."""
+        check_not_forked()
         model = self._plan.changed(**changes).model()
         model.set_weights(self._state.weights)
         return model
@@ -694,7 +830,7 @@ class KerasEstimator(BaseEstimator):
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
         model = self._network()
-        optimizer, _ = self._compile_arguments(self.learning_rate_schedule)
+        optimizer = self._make_optimizer(self.learning_rate_schedule)
         model.compile(
             optimizer=optimizer, loss="categorical_crossentropy", metrics=self._metrics()
         )
@@ -789,9 +925,8 @@ class KerasEstimator(BaseEstimator):
             self._keep(self._state)
 
 
-def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
-    """Make an ``__init__`` whose signature has the inherited parameters in place of ``**``."""
-    init = cls.__init__
+def _all_parameters(cls: type[KerasEstimator]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class and those that it passes on, ``self`` included."""
     names: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         own = vars(base).get("__init__")
@@ -803,6 +938,30 @@ def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
             names.setdefault(parameter.name, parameter)
         if len(spelled_out) == len(parameters):
             break
+    return names
+
+
+def _check_class_attributes(cls: type[KerasEstimator]) -> None:
+    """Refuse a class body that sets a parameter to a bad value or what is no parameter."""
+    names = _all_parameters(cls)
+    fixed = {name: value for name, value in vars(cls).items() if name in names}
+    validate_parameter_constraints(cls._parameter_constraints, fixed, caller_name=cls.__name__)
+    declared = vars(cls).get("__annotations__", {})
+    for name, value in vars(cls).items():
+        is_data = not (callable(value) or hasattr(value, "__get__") or name.startswith("_"))
+        if is_data and name not in names and "ClassVar" not in str(declared.get(name)):
+            close = difflib.get_close_matches(name, set(names) - {"self"}, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            raise TypeError(
+                f"class {cls.__name__} sets {name} = {value!r}, but has no parameter of that "
+                f"name{hint} A constant of your own is annotated as ClassVar."
+            )
+
+
+def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
+    """Make an ``__init__`` whose signature has the inherited parameters in place of ``**``."""
+    init = cls.__init__
+    names = _all_parameters(cls)
     fixed = set(names) & set(vars(cls))
     kept = [parameter for name, parameter in names.items() if name not in fixed]
     signature = inspect.Signature(sorted(kept, key=lambda parameter: parameter.kind))
@@ -850,6 +1009,40 @@ def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
         if cls is keras.optimizers.Optimizer:
             break
     return list(names)
+
+
+def clear_compiled() -> None:
+    """Free the memory of what fits have compiled for later ones.
+
+    Later fits, predictions of estimators that are fitted or loaded after it, and augmentations
+    compile anew, with the same results. Fitted estimators go on predicting.
+
+    Notes
+    -----
+    Without it, at most 8 networks of together 512 MB wait to be used again, and 32 functions
+    that predict.
+
+    See Also
+    --------
+    keras.utils.clear_session : The same for what Keras keeps.
+
+    Examples
+    --------
+    >>> import skcnn
+    >>> skcnn.clear_compiled()
+    """
+    POOL.clear()
+    for cached in (forward, compile_augmentation, persistence.variables_of):
+        cached.cache_clear()
+
+
+def check_floatx() -> None:
+    """Refuse a default dtype of Keras in which optimizers and losses would not fit networks."""
+    if keras.config.floatx() != "float32":
+        raise ValueError(
+            f"skcnn trains in float32, but keras.config.floatx() is {keras.config.floatx()!r}; "
+            "call keras.config.set_floatx('float32') before fit."
+        )
 
 
 def _integer(seed: np.random.SeedSequence) -> int:

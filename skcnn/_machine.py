@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -50,3 +51,34 @@ def keep_to_share() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(int(share))
     except RuntimeError:
         pass  # TensorFlow runs already
+
+
+_forked_while_running = False
+
+
+def _note_fork() -> None:
+    global _forked_while_running
+    # The threads of TensorFlow, which are there from its first operation on, are not forked.
+    _forked_while_running = context.context()._initialized
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_not_forked() -> None:
+    """Raise where TensorFlow would wait for ever for threads that a fork has left behind.
+
+    Raises
+    ------
+    RuntimeError
+        In a process that was forked from one in which TensorFlow had run.
+    """
+    if _forked_while_running:
+        raise RuntimeError(
+            "This process was forked from one in which TensorFlow had already run, where it "
+            "would wait for ever. Start processes by 'spawn' or 'forkserver' (as in "
+            "multiprocessing.get_context('spawn'), or with joblib's default backend), or fork "
+            "before the first fit, load or predict (gunicorn: without --preload, and load the "
+            "estimator in each worker)."
+        )

@@ -23,6 +23,8 @@ from sklearn.utils._param_validation import (
 
 from ._archive import loadable
 from ._image_files import ImageFiles, is_paths
+from ._machine import check_not_forked
+from ._one_hot import OneHot
 
 Array = NDArray[Any]
 
@@ -433,8 +435,8 @@ class SampleGenerator(keras.utils.PyDataset):
                     "mixup mixes labels: y must be one-hot rows or integers from 0, got "
                     f"{self.y.dtype} values."
                 )
-            self.y = np.eye(self.y.max() + 1, dtype=np.float32)[self.y]
-        self._augment, self._n_states = _compile_augmentation(
+            self.y = OneHot(self.y, int(self.y.max()) + 1)
+        self._augment, self._n_states = compile_augmentation(
             tuple(sorted(augmentation.get_params(deep=False).items())),
             shape,
             _value_range(self.X, self.rows),
@@ -448,6 +450,7 @@ class SampleGenerator(keras.utils.PyDataset):
         self, images: Array, targets: Array, weight: Array | None, index: int
     ) -> tuple[Array, Array, Array | None]:
         assert self._augment is not None
+        check_not_forked()
         seed = np.random.SeedSequence(
             [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
         )
@@ -481,7 +484,7 @@ def _rows_of(X: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def _compile_augmentation(
+def compile_augmentation(
     settings: tuple[tuple[str, Any], ...],
     shape: tuple[int, int, int],
     value_range: tuple[float, float],
@@ -555,5 +558,6 @@ def _fingerprint(X: Any, y: Array, rows: Array) -> int:
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
     digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)
-    digest.update(y[rows].tobytes())
+    targets = y.codes if isinstance(y, OneHot) else y
+    digest.update(targets[rows].tobytes())
     return int.from_bytes(digest.digest(), "little")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import warnings
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import keras
@@ -19,10 +20,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, canonical, parse, set_standardization
-from ._compiled import State, forward
+from ._compiled import State
 from ._image_files import ImageFiles, is_paths
 from ._keras import OUTPUTS, Array, KerasEstimator
 from ._machine import native_bfloat16
+from ._one_hot import OneHot
 from .augmentation import ImageAugmenter, row_chunks
 
 VGG_LITE = (
@@ -211,6 +213,11 @@ class ImageClassifier(
         self.flip_averaging = flip_averaging
         self.shift_averaging = shift_averaging
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "architecture" in vars(cls):
+            parse(vars(cls)["architecture"])
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -245,8 +252,26 @@ class ImageClassifier(
         ndarray of shape (n_samples,)
             Labels.
         """
-        codes = self._outputs(X).argmax(axis=1)
-        return self.classes_[codes]  # type: ignore[no-any-return]
+        fitted = self._snapshot()
+        codes = fitted._outputs(X, lambda part: part.argmax(axis=1))
+        return fitted.classes_[codes]  # type: ignore[no-any-return]
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples, n_features)
+            The images.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            Logarithms of the probabilities, in the order of `classes_`; minus infinity where a
+            probability is zero.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def transform(self, X: Any) -> Array:
         """Compute the features that the last layer classifies.
@@ -291,12 +316,13 @@ class ImageClassifier(
 
     @property
     def _n_features_out(self) -> int:
-        return forward(self._plan).n_features
+        return self._forward.n_features
 
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Any, OneHot]:
         X, y = self._check_images(X, y, reset=reset)
+        _check_no_missing(y)
         check_classification_targets(y)
         if reset:
             encoder = LabelEncoder().fit(y if classes is None else np.asarray(classes))
@@ -317,8 +343,7 @@ class ImageClassifier(
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_!r}: {unknown!r}."
             )
-        codes = np.searchsorted(self.classes_, y)
-        return X, np.eye(len(self.classes_), dtype=np.float32)[codes]
+        return X, OneHot(np.searchsorted(self.classes_, y), len(self.classes_))
 
     def _check_inputs(self, X: Any) -> Array:
         return self._check_images(X, reset=False)[0]
@@ -465,39 +490,76 @@ class ImageClassifier(
             raise ValueError("its feature_names_in_ are not one a feature")
 
     def _initialize(
-        self, model: keras.Model, X: Array, y: Array, weight: Array | None, rows: Array
+        self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
         if self.standardize:
             set_standardization(model, *channel_statistics(X, rows))
         # Start from the class frequencies, as an imbalanced problem would otherwise spend its
         # first epochs on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
-        frequency = 1 + np.average(
-            y[rows], axis=0, weights=None if weight is None else weight[rows]
-        ) * len(rows)
+        count = np.bincount(
+            y.codes[rows], None if weight is None else weight[rows], minlength=y.shape[1]
+        )
+        frequency = 1 + count / count.sum() * len(rows)
         model.layers[-1].bias.assign(np.log(frequency / frequency.mean()))
 
-    def _balance(self, y: Array) -> Array | None:
+    def _balance(self, y: OneHot) -> Array | None:
         if self.class_weight is None:
             return None
-        labels = self.classes_[y.argmax(axis=1)]
-        if isinstance(self.class_weight, dict):
-            unknown = set(self.class_weight) - set(self.classes_.tolist())
-            if unknown:
-                raise ValueError(
-                    f"class_weight has keys that are not classes: {sorted(unknown, key=str)}; "
-                    f"the classes are {self.classes_.tolist()}."
-                )
-        return compute_sample_weight(self.class_weight, labels)  # type: ignore[no-any-return]
+        if isinstance(self.class_weight, str):
+            return compute_sample_weight(self.class_weight, y.codes)  # type: ignore[no-any-return]
+        return _weights_of_classes(self.class_weight, self.classes_, y.codes)[y.codes]
 
-    def _check_weighted(self, y: Array) -> None:
-        if not len(y) or (y == y[0]).all():
+    def _check_weighted(self, y: OneHot, rows: Array) -> None:
+        if len(np.unique(y.codes[rows])) < 2:
             raise ValueError(
                 "sample_weight and class_weight leave fewer than two classes with a positive "
                 "weight; a classifier needs at least two."
             )
 
-    def _strata(self, y: Array) -> Array | None:
-        return y.argmax(axis=1)  # type: ignore[no-any-return]
+    def _strata(self, y: OneHot, rows: Array) -> Array | None:
+        return self.classes_[y.codes[rows]]  # type: ignore[no-any-return]
+
+    def _check_partial_fit(self) -> None:
+        super()._check_partial_fit()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not support class_weight='balanced', which needs all labels. "
+                "Use sklearn.utils.class_weight.compute_class_weight('balanced', classes=..., "
+                "y=...) on them and give the weights as a dict."
+            )
+
+
+def _check_no_missing(y: Any) -> None:
+    """Refuse labels that are None or NaN, on which sorting and comparing would fail."""
+    if y.dtype.kind != "O":
+        return
+    for row, label in enumerate(y.ravel()):
+        if label is None or label != label:
+            raise ValueError(f"y has the label {label!r} in row {row}; each sample needs a label.")
+
+
+def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: Array) -> Array:
+    """Look up the weight of each class; those that the dict does not have weigh 1."""
+    for label, weight in class_weight.items():
+        number = isinstance(weight, Real) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"class_weight must have numbers that are finite and not negative, got "
+                f"{weight!r} for the class {label!r}."
+            )
+    labels = classes.tolist()
+    if not class_weight.keys() & set(labels):
+        raise ValueError(
+            f"class_weight has none of the classes {labels}; its keys are {list(class_weight)}."
+        )
+    without = [labels[code] for code in np.unique(codes) if labels[code] not in class_weight]
+    if without:
+        warnings.warn(
+            f"class_weight has no weight for the classes {without} of y; each gets 1.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
 
 
 def _gelu(x: Any) -> Any:

@@ -161,7 +161,8 @@ def confident_error_counts(
         raise ValueError(f"y_true has classes that are not among the labels: {unknown!r}.")
     order = np.argsort(labels)
     codes = order[np.searchsorted(labels, y_true, sorter=order)]
-    difference = np.abs(np.eye(len(labels))[codes] - y_proba).sum(axis=1)
+    right = np.take_along_axis(y_proba, codes[:, None], axis=1)[:, 0]
+    difference = np.abs(1 - right) - np.abs(right) + np.abs(y_proba).sum(axis=1)
     if sample_weight is not None:
         sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
         sample_weight = sample_weight[difference > margin]

@@ -115,7 +115,7 @@ def _restored(content: dict[str, Any]) -> KerasEstimator:
 
 
 @functools.lru_cache(maxsize=MAX_FORWARDS)
-def _variables(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
+def variables_of(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
     """List shapes and dtypes of what a network has, before any of it is made."""
     with tf.Graph().as_default():  # builds the layers without their values
         model = plan.model()
@@ -127,7 +127,7 @@ def _variables(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
 
 def _check_state(plan: Plan, state: State) -> None:
     """Compare the arrays with what the network has."""
-    for name, expected in _variables(plan).items():
+    for name, expected in variables_of(plan).items():
         if [(array.shape, array.dtype.name) for array in getattr(state, name)] != expected:
             raise LoadError(f"its {name} are not those of its network")
     if not all(isinstance(value, np.ndarray) for value in state.optimizer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -16,10 +17,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from ._archive import loadable
 from ._compiled import State
 from ._keras import Array, KerasEstimator
+from ._one_hot import OneHot
 from ._recurrent import CELLS, build_seq2seq, exact_match
 from ._strings import check_strings
 from .augmentation import SampleGenerator
 from .metrics import exact_match_score
+from .training import is_open
 
 
 @loadable
@@ -170,33 +173,6 @@ class CharacterTable(TransformerMixin, BaseEstimator):
         return points.view(f"<U{points.shape[1]}")[:, 0]
 
 
-class OneHot:
-    """Codes that read like the array of their one-hot rows.
-
-    Only the rows that are read are made, which are many times larger than their codes.
-    """
-
-    dtype = np.dtype(np.float32)
-    ndim = 3
-
-    def __init__(self, codes: Array, n_characters: int, reverse: bool = False) -> None:
-        self.codes = codes[:, ::-1] if reverse else codes
-        self.shape = (*codes.shape, n_characters)
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def stamps(self) -> tuple[Array, tuple[int, ...]]:
-        """Return what makes two of these equal."""
-        return self.codes, self.shape
-
-    def __getitem__(self, rows: Any) -> Array:
-        codes = self.codes[rows]
-        one_hot = np.zeros((*codes.shape, self.shape[2]), dtype=np.float32)
-        np.put_along_axis(one_hot, codes[..., None].astype(np.intp), 1, axis=-1)
-        return one_hot
-
-
 class Seq2SeqRNN(KerasEstimator):
     """Learn to write strings from strings, such as "-333" from "123-456".
 
@@ -271,6 +247,8 @@ class Seq2SeqRNN(KerasEstimator):
     ----------
     input_table_, output_table_ : CharacterTable
         The characters and lengths of both sides.
+    reverse_input_ : bool
+        Whether the network reads strings from their end.
     model_ : keras.Model
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -317,6 +295,7 @@ class Seq2SeqRNN(KerasEstimator):
         "show_samples": [Interval(Integral, 0, None, closed="left")],
     }
     _monitor = "val_exact_match"
+    _parameter_of: ClassVar[dict[str, str]] = {"attention": "decoder"}
     _build = staticmethod(build_seq2seq)
 
     # There are no classes to weigh.
@@ -377,8 +356,9 @@ class Seq2SeqRNN(KerasEstimator):
         ndarray of str of shape (n_samples,)
             The most probable characters up to the first padding.
         """
-        codes = self._outputs(X).argmax(axis=2)
-        return self.output_table_._strings(codes)
+        fitted = self._snapshot()
+        codes = fitted._outputs(X, lambda part: part.argmax(axis=2))
+        return fitted.output_table_._strings(codes)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the share of strings that are predicted whole.
@@ -409,6 +389,7 @@ class Seq2SeqRNN(KerasEstimator):
         if reset:
             self.input_table_ = CharacterTable()._learn(X, "X")
             self.output_table_ = CharacterTable()._learn(y, "y")
+            self.reverse_input_ = bool(self.reverse_input)
         table = self.output_table_
         return self._encoded(X), OneHot(table._codes(y, "y"), len(table.characters_))
 
@@ -417,7 +398,17 @@ class Seq2SeqRNN(KerasEstimator):
 
     def _encoded(self, X: NDArray[np.str_]) -> OneHot:
         table = self.input_table_
-        return OneHot(table._codes(X, "X"), len(table.characters_), reverse=self.reverse_input)
+        return OneHot(self._in_order(table._codes(X, "X")), len(table.characters_))
+
+    def _in_order(self, codes: Array) -> Array:
+        """Turn codes from the order of the strings to that of reading, or back."""
+        return codes[:, ::-1] if self.reverse_input_ else codes
+
+    def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
+        super()._check_same_network(
+            {**learned, "reverse_input": self.reverse_input_},
+            {**asked, "reverse_input": bool(self.reverse_input)},
+        )
 
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
         return {
@@ -433,7 +424,7 @@ class Seq2SeqRNN(KerasEstimator):
         return {
             "input_characters": self.input_table_.characters_.tolist(),
             "output_characters": self.output_table_.characters_.tolist(),
-            "reverse_input": bool(self.reverse_input),
+            "reverse_input": self.reverse_input_,
         }
 
     def _network_to_export(self) -> keras.Model:
@@ -444,6 +435,8 @@ class Seq2SeqRNN(KerasEstimator):
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         super()._check_restored(network, state)
+        if not hasattr(self, "reverse_input_"):  # a file of version 0.1.0
+            self.reverse_input_ = bool(self.reverse_input)
         if network["n_layers"] > len(state.weights):  # before as many are built
             raise ValueError("its network has more layers than weights")
         for table, side in (
@@ -467,9 +460,7 @@ class Seq2SeqRNN(KerasEstimator):
                 "to take samples from."
             )
         rows = validation.rows[: self.show_samples]
-        questions = self.input_table_._strings(
-            validation.X.codes[rows][:, :: -1 if self.reverse_input else 1]
-        )
+        questions = self.input_table_._strings(self._in_order(validation.X.codes[rows]))
         answers = self.output_table_._strings(validation.y.codes[rows])
         return [SampleView(validation.X[rows], questions, answers, self.output_table_)]
 
@@ -495,12 +486,19 @@ class SampleView(keras.callbacks.Callback):
         codes = np.argmax(self.model.predict_on_batch(self.inputs), axis=2)
         guesses = self.table._strings(codes)
         match = (logs or {})["val_exact_match"]
-        print(f"epoch {epoch + 1}: exact match {match:.4f}")
+        print_text(f"epoch {epoch + 1}: exact match {match:.4f}")
         wide, narrow = max(map(len, self.questions)), self.table.length_
         for question, answer, guess in zip(self.questions, self.answers, guesses, strict=True):
             mark = "✓" if answer == guess else "✗"
             line = f"{question:{wide}}  expected {answer:{narrow}}  guessed {guess:{narrow}}"
-            print(f"  {line}  {mark}")
+            print_text(f"  {line}  {mark}")
+
+
+def print_text(text: str) -> None:
+    """Print a line, with escapes for characters that standard output cannot encode."""
+    if is_open(sys.stdout):
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _of_strings(tags: Any) -> Any:

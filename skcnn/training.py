@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
+
+from ._compiled import CompiledNetwork
 
 # Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
@@ -46,6 +49,64 @@ def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule:
     return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
 
 
+# Callbacks of Keras that cannot share the learning rate with a schedule.
+SETS_LEARNING_RATE = (
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ReduceLROnPlateau,
+)
+
+
+def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Tell whether an optimizer has a Keras schedule as its learning rate."""
+    return isinstance(optimizer.get_config()["learning_rate"], dict)
+
+
+def restored_epoch(callbacks: Iterable[keras.callbacks.Callback]) -> int | None:
+    """Return the epoch, counted from 0, whose weights a user's early stopping has restored."""
+    restored = [
+        callback.best_epoch
+        for callback in callbacks
+        if isinstance(callback, keras.callbacks.EarlyStopping)
+        and callback.restore_best_weights
+        and callback.best_weights is not None
+    ]
+    return restored[-1] if restored else None
+
+
+def hand_over(
+    callbacks: Iterable[keras.callbacks.Callback], trained: keras.Model, model: keras.Model
+) -> None:
+    """Give callbacks a network in place of the one that they saw being trained."""
+    for callback in callbacks:
+        # Not through set_model, which in some callbacks starts something.
+        if getattr(callback, "_model", None) is trained:
+            callback._model = model
+
+
+def is_open(stream: Any) -> bool:
+    """Tell whether a standard stream is there to be written to."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+class RetraceChanged(keras.callbacks.Callback):
+    """Trace the training step again where a callback has changed the network before it begins.
+
+    Parameters
+    ----------
+    network : CompiledNetwork
+        The network, as it was traced.
+    """
+
+    def __init__(self, network: CompiledNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = network.settings()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.network.settings() != self.settings:
+            self.model.make_train_function(force=True)
+
+
 class LearningRateCycle(keras.callbacks.Callback):
     """Set the learning rate before every batch.
 
@@ -62,22 +123,47 @@ class LearningRateCycle(keras.callbacks.Callback):
         Batches in the whole training.
     step : int, default=0
         Batches of it that were trained on before.
+    shared : bool, default=False
+        Whether there are callbacks that might set the learning rate, too.
+
+    Raises
+    ------
+    ValueError
+        Before the first batch for which another callback has set the learning rate.
     """
 
     def __init__(
-        self, schedule: Callable[[float], float], peak: float, n_steps: int, step: int = 0
+        self,
+        schedule: Callable[[float], float],
+        peak: float,
+        n_steps: int,
+        step: int = 0,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.schedule = schedule
         self.peak = peak
         self.n_steps = n_steps
         self.step = step
+        self.shared = shared
+        self.rate = peak
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.shared:
+            self._check_rate(float(self.model.optimizer.learning_rate))
         # The middle of the step, because both ends of a cycle are zero.
         progress = (self.step + 0.5) / self.n_steps
-        self.model.optimizer.learning_rate = self.peak * self.schedule(progress)
+        self.rate = self.peak * self.schedule(progress)
+        self.model.optimizer.learning_rate = self.rate
         self.step += 1
+
+    def _check_rate(self, found: float) -> None:
+        if found != float(np.float32(self.rate)):
+            raise ValueError(
+                f"one of the callbacks has set the learning rate to {found:.6g}, but "
+                f"learning_rate_schedule={self.schedule.__name__!r} sets it before every batch. "
+                "Set learning_rate_schedule='constant' to leave it to the callback."
+            )
 
 
 class BestWeights(keras.callbacks.EarlyStopping):
@@ -147,7 +233,7 @@ class BestWeights(keras.callbacks.EarlyStopping):
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Add what each epoch logs to a history, and its last learning rate and its seconds.
+    """Add what each epoch logs to a history, the learning rate of its last step and its seconds.
 
     Parameters
     ----------
@@ -161,17 +247,36 @@ class EpochLog(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
+        self.rate: float | None = None
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # Read before the step, as callbacks after it may set that of the next epoch.
+        if batch + 1 == self.params["steps"]:
+            self.rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = len(self.history.get("loss", []))
+        rate = self.model.optimizer.learning_rate if self.rate is None else self.rate
+        seconds = time.perf_counter() - self.start
         entry = {
-            **(logs or {}),
-            "learning_rate": self.model.optimizer.learning_rate,
-            "seconds": time.perf_counter() - self.start,
+            name: _number(name, value)
+            for name, value in {**(logs or {}), "learning_rate": rate, "seconds": seconds}.items()
         }
         for name in {**self.history, **entry}:
             values = self.history.setdefault(name, [math.nan] * done)
-            values.append(float(entry.get(name, math.nan)))
+            values.append(entry.get(name, math.nan))
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, str | bytes):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(
+        f"one of the callbacks has logged {name}={value!r}, a {type(value).__name__}; what an "
+        "epoch logs must be numbers, which history_ keeps."
+    )
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -196,7 +301,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         # disable=None is off where standard error is no terminal; a notebook has its own bar.
         self.bar = tqdm(
-            total=(self.epochs - self.done) * self.n_batches, unit="batch", disable=None
+            total=(self.epochs - self.done) * self.n_batches,
+            unit="batch",
+            disable=None if is_open(sys.stderr) else True,
         )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -97,7 +97,7 @@ BAD = {
     "weights words": (fit(sample_weight=["a"] * 60), ValueError, ["convert string|could not convert"]),
     "weights of one class": (fit(sample_weight=(Y == 3) * 1.0), ValueError, ["sample_weight", "two"]),
     "weights all zero": (fit(sample_weight=np.zeros(60)), ValueError, ["[Ss]ample weights", "non-zero"]),
-    "class weights unknown": (fit(class_weight={77: 2.0}), ValueError, ["class_weight", "77", "classes are"]),
+    "class weights unknown": (fit(class_weight={77: 2.0}), ValueError, ["class_weight", "77", "none of the classes"]),
     "class weights word": (fit(class_weight="heavy"), ValueError, ["class_weight", "heavy", "balanced"]),
     # parameters
     "epochs": (fit(epochs=0), ValueError, ["epochs", r"\[1, inf\)", "Got 0"]),

@@ -3,13 +3,14 @@ import pickle
 import random
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.exceptions import NotFittedError
 
+import skcnn
 from skcnn import (
     ImageAugmenter,
     ImageClassifier,
@@ -150,18 +151,6 @@ def test_model_is_a_copy():
     assert not hasattr(net(), "model_")
 
 
-class KeepsItsModel(keras.callbacks.Callback):
-    pass
-
-
-def test_the_model_of_a_users_callback_is_not_used_again(built):
-    fitted = net(callbacks=[KeepsItsModel()]).fit(X, Y)
-    kept = fitted.callbacks_[0].model.get_weights()
-    net(random_state=5).fit(X, Y)
-    for one, other in zip(fitted.callbacks_[0].model.get_weights(), kept, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 class Stops(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         raise KeyboardInterrupt
@@ -170,11 +159,11 @@ class Stops(keras.callbacks.Callback):
 def test_an_interrupted_fit_leaves_nothing_half_done(built):
     expected = net().fit(X, Y).predict_proba(X)
     fitted = net(random_state=1).fit(X, Y)
+    before = fitted.predict_proba(X)
     fitted.set_params(callbacks=[Stops()], architecture="FCS")
     with pytest.raises(KeyboardInterrupt):
         fitted.fit(X, Y)
-    with pytest.raises(NotFittedError):
-        fitted.predict(X)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
     np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
 
 
@@ -234,11 +223,43 @@ def test_estimators_of_two_kinds_fitted_in_two_threads_do_not_disturb_each_other
 
 
 def test_the_pool_is_bounded_and_drops_what_waits_longest():
-    pool = NetworkPool(2)
-    for name in "abc":
-        pool.give(name, name.upper())
-    assert [pool.take(name) for name in "abc"] == [None, "B", "C"]
+    waiting = {
+        name: SimpleNamespace(nbytes=size) for name, size in zip("abc", [3, 4, 5], strict=True)
+    }
+    pool = NetworkPool(2, 100)
+    for name, network in waiting.items():
+        pool.give(name, network)
+    assert [pool.take(name) for name in "abc"] == [None, waiting["b"], waiting["c"]]
     assert pool.take("c") is None
+
+
+def test_the_pool_is_bounded_in_bytes():
+    pool = NetworkPool(10, 100)
+    for name, size in zip("abcd", [50, 40, 30, 20], strict=True):
+        pool.give(name, SimpleNamespace(nbytes=size))
+    assert [pool.take(name) is not None for name in "abcd"] == [False, True, True, True]
+    pool.give("e", SimpleNamespace(nbytes=101))
+    assert pool.take("e") is None
+
+
+def test_the_pool_knows_the_bytes_of_a_network(built):
+    net(architecture="FC-1000 -> FCS").fit(X, Y)
+    ((_, network),) = POOL._idle
+    weights = 64 * 1000 + 1000 + 1000 * 10 + 10
+    # Adam, which has the dense layers, keeps two moments, and all are kept twice.
+    assert 2 * 3 * 4 * weights <= network.nbytes < 2.2 * 3 * 4 * weights
+
+
+def test_compiled_networks_can_be_freed(built):
+    fitted = net().fit(X, Y)
+    network = weakref.ref(POOL._idle[0][1].model)
+    expected = fitted.predict_proba(X)
+    skcnn.clear_compiled()
+    gc.collect()
+    assert network() is None
+    assert not POOL._idle
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
 
 
 def alive(kind):
@@ -274,7 +295,7 @@ def refit(times):
     for seed in range(times):
         net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1, early_stopping=True)
         net.set_params(validation_fraction=0.2, random_state=seed).fit(X, y).predict(X)
-        net.partial_fit(X, y)
+        net.set_params(early_stopping=False).partial_fit(X, y)
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 

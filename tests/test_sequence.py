@@ -1,5 +1,7 @@
 import copy
+import io
 import pickle
+import sys
 
 import keras
 import numpy as np
@@ -326,3 +328,52 @@ def test_prediction_refuses_what_it_has_not_learnt(learnt):
         learnt.predict(["11+1"])
     with pytest.raises(TypeError, match="class_weight"):
         Seq2SeqRNN(class_weight="balanced")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_samples_are_shown_on_any_standard_output(monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    words = ["größe", "früher", "日本", "naïve"] * 5
+    net(show_samples=2, validation_data=(words, words), epochs=1).fit(words, words)
+    stream.flush()
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert "exact match" in shown
+    assert "expected gr" in shown
+    assert r"\u2717" in shown or r"\u2713" in shown
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_fit_does_not_need_standard_output(monkeypatch, closed):
+    stream = None
+    if closed:
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    words = ["a", "b"] * 10
+    for verbose in (1, 2):
+        fitted = net(show_samples=2, validation_data=(words, words), verbose=verbose)
+        assert fitted.fit(words, words).n_iter_ == fitted.epochs
+
+
+MEMORY = """
+import resource
+import numpy as np
+from skcnn import Seq2SeqRNN
+letters = [chr(code) for code in range(0x4E00, 0x4E00 + 1500)]
+rng = np.random.default_rng(0)
+words = ["".join(rng.choice(letters, 8)) for _ in range(3000)]
+words[:188] = ["".join(letters[start : start + 8]) for start in range(0, 1500, 8)]
+net = Seq2SeqRNN(hidden_size=4, epochs=1, batch_size=512, random_state=0).fit(words, words)
+net.predict(words[:1000])
+used = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
+# Half of what all probabilities would take.
+limit = used + 30_000 * 8 * 1501 * 4 // 4
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print(net.predict(words * 10).shape)
+"""
+
+
+def test_predictions_do_not_hold_all_probabilities(run_python):
+    assert run_python(MEMORY).stdout.splitlines() == ["(30000,)"]

@@ -1,6 +1,7 @@
 import fcntl
 import math
 import os
+import pickle
 import pty
 import struct
 import subprocess
@@ -14,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_val_score
 
-from skcnn import ImageClassifier, load_digit_images
+from skcnn import ImageClassifier, clear_compiled, load_digit_images
 from skcnn.training import SCHEDULES, EpochLog, cosine, default_learning_rate, one_cycle
 
 X, Y = (data[:150] for data in load_digit_images(return_X_y=True))
@@ -112,7 +113,7 @@ def test_a_diverging_run_keeps_the_best_weights(early_stopping):
     assert 1 <= diverged.best_iteration_ <= 2
     assert diverged.score(X, Y) > 0.15
     # and the state of its optimizer, which is spoilt, is not gone on with
-    diverged.set_params(callbacks=None).partial_fit(X, Y)
+    diverged.set_params(callbacks=None, early_stopping=False).partial_fit(X, Y)
     assert np.isfinite(diverged.predict_proba(X)).all()
     assert np.isfinite(diverged.history_["loss"][3])
 
@@ -166,7 +167,7 @@ def test_folds_do_not_share_callbacks():
 
 
 SHOWS = """
-from skcnn import ImageClassifier, load_digit_images
+from skcnn import ImageClassifier, clear_compiled, load_digit_images
 X, y = (data[:150] for data in load_digit_images(return_X_y=True))
 net = ImageClassifier("FCS", epochs=3, random_state=0, verbose=1, validation_data=(X, y))
 net.fit(X, y)
@@ -204,3 +205,19 @@ def test_what_is_printed_where_nobody_watches(capfd, verbose, lines):
     out, err = capfd.readouterr()
     assert len(out.splitlines()) == lines
     assert err == ""
+
+
+@pytest.mark.parametrize("floatx", ["float64", "float16", "bfloat16"])
+def test_another_float_of_keras_is_refused(floatx):
+    fitted = net().fit(X, Y)
+    expected = fitted.predict_proba(X)
+    keras.config.set_floatx(floatx)
+    try:
+        for call in (fitted.fit, fitted.partial_fit):
+            with pytest.raises(ValueError, match=rf"keras.config.floatx\(\) is '{floatx}'"):
+                call(X, Y)
+        again = pickle.loads(pickle.dumps(fitted))
+        clear_compiled()
+        np.testing.assert_array_equal(again.predict_proba(X), expected)
+    finally:
+        keras.config.set_floatx("float32")
