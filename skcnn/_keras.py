@@ -943,14 +943,15 @@ def _all_parameters(cls: type[KerasEstimator]) -> dict[str, inspect.Parameter]:
 
 def _check_class_attributes(cls: type[KerasEstimator]) -> None:
     """Refuse a class body that sets a parameter to a bad value or what is no parameter."""
-    names = _all_parameters(cls)
+    # Those that a base class has fixed are no longer in its signature.
+    names = set(_all_parameters(cls)) | set(cls._parameter_constraints)
     fixed = {name: value for name, value in vars(cls).items() if name in names}
     validate_parameter_constraints(cls._parameter_constraints, fixed, caller_name=cls.__name__)
     declared = vars(cls).get("__annotations__", {})
     for name, value in vars(cls).items():
         is_data = not (callable(value) or hasattr(value, "__get__") or name.startswith("_"))
         if is_data and name not in names and "ClassVar" not in str(declared.get(name)):
-            close = difflib.get_close_matches(name, set(names) - {"self"}, n=1)
+            close = difflib.get_close_matches(name, names - {"self"}, n=1)
             hint = f"; did you mean {close[0]}?" if close else "."
             raise TypeError(
                 f"class {cls.__name__} sets {name} = {value!r}, but has no parameter of that "

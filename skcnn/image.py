@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -321,8 +322,8 @@ class ImageClassifier(
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
     ) -> tuple[Any, OneHot]:
-        X, y = self._check_images(X, y, reset=reset)
         _check_no_missing(y)
+        X, y = self._check_images(X, y, reset=reset)
         check_classification_targets(y)
         if reset:
             encoder = LabelEncoder().fit(y if classes is None else np.asarray(classes))
@@ -530,12 +531,18 @@ class ImageClassifier(
 
 
 def _check_no_missing(y: Any) -> None:
-    """Refuse labels that are None or NaN, on which sorting and comparing would fail."""
-    if y.dtype.kind != "O":
-        return
-    for row, label in enumerate(y.ravel()):
-        if label is None or label != label:
-            raise ValueError(f"y has the label {label!r} in row {row}; each sample needs a label.")
+    """Refuse labels that are missing, before NumPy makes text of them beside other text."""
+    labels = y if hasattr(y, "dtype") else np.array(y, dtype=object)
+    if labels.ndim == 1 and not (isinstance(labels, np.ndarray) and labels.dtype.kind != "O"):
+        for row, label in enumerate(np.asarray(labels, dtype=object)):
+            if (
+                label is None
+                or label is getattr(sys.modules.get("pandas"), "NA", None)
+                or (isinstance(label, float) and math.isnan(label))
+            ):
+                raise ValueError(
+                    f"y has the label {label!r} in row {row}; each sample needs a label."
+                )
 
 
 def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: Array) -> Array:

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._archive import LoadError, attributes, encode, read, write
 from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
+from ._machine import check_not_forked
 from ._quiet import LEVEL
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
     >>> bool((again.predict_proba(X) == net.predict_proba(X)).all())
     True
     """
+    check_not_forked()
     return read(path, KIND, _restored)
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.base import clone
 
 import skcnn
 from skcnn import (
@@ -19,7 +20,8 @@ from skcnn import (
     load_digit_images,
     make_arithmetic,
 )
-from skcnn._compiled import POOL, NetworkPool, forward
+from skcnn._architecture import build_network
+from skcnn._compiled import MAX_FORWARDS, POOL, Forward, NetworkPool, Plan, forward
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
@@ -285,6 +287,28 @@ def test_a_network_that_is_not_used_again_leaves_nothing():
     forget()
     gc.collect()
     assert [graph() for graph in made if graph() is not None] == []
+
+
+def test_an_estimator_keeps_its_prediction_function(built, monkeypatch):
+    fitted = net().fit(X, Y)
+    expected = fitted.predict_proba(X)
+    for units in range(1, MAX_FORWARDS + 2):
+        forward(fitted._plan.changed(architecture=f"FC-{units} -> FCS"))
+    monkeypatch.setattr(Forward, "__init__", lambda *_: pytest.fail("traced again"))
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert len(fitted.transform(X)) == len(X)
+    assert fitted.get_feature_names_out().shape == fitted.transform(X).shape[1:]
+    # and others of the same network have it
+    assert pickle.loads(pickle.dumps(fitted))._forward is fitted._forward
+    assert clone(fitted).fit(X, Y)._forward is fitted._forward
+
+
+def test_a_prediction_function_holds_no_weights(built):
+    before = alive(keras.Model)
+    function = Forward(Plan(build_network, tuple(net().fit(X, Y)._plan.arguments)))
+    skcnn.clear_compiled()
+    assert function.n_outputs == 10
+    assert not alive(keras.Model).keys() - before.keys()
 
 
 MEMORY = """

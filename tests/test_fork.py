@@ -55,7 +55,7 @@ if ran:
 def test_a_fork_is_noticed_where_it_would_hang(run_python, tmp_path, ran):
     said = run_python(CODE, "ran" if ran else "", str(tmp_path / "a.skcnn")).stdout.splitlines()
     if ran:
-        assert len(said) == 12
+        assert len(said) == 12, said
         assert [line for line in said if not line.endswith(" refused: True True")] == []
     else:
         # TensorFlow is imported only, and starts in each child.
