@@ -106,7 +106,8 @@ class ImageClassifier(
     n_iter_no_change : int, default=5
         Epochs without improvement that `early_stopping` waits.
     class_weight : dict or "balanced", default=None
-        Weights of the classes.
+        Weights of the classes, finite and not negative. Keys that are not classes of y are
+        ignored as long as others are; classes without a key get 1, with a warning.
     checkpoint_dir : str or path, default=None
         Folder for the state of the training, written after every epoch. A fit that finds there
         a training of the same data and parameters goes on with it, to the same weights bit for
@@ -119,8 +120,9 @@ class ImageClassifier(
         it, are float32 always. "auto" takes bfloat16 where the processor or the GPU has it
         natively and images have at least 256 pixels, as it is no faster on smaller ones.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
-        on new ones.
+        Called while fitting; afterwards their ``model`` is `model_`. Those that set the learning
+        rate need ``learning_rate_schedule="constant"``. They start anew in a fit that resumes
+        from a checkpoint.
     random_state : int or numpy.random.RandomState, default=None
         Seed of the weights, the dropout and the order of the samples. The same int gives the
         same network on the same machine.
@@ -151,6 +153,8 @@ class ImageClassifier(
         Epochs run.
     best_iteration_ : int
         The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
 
     See Also
     --------

@@ -234,8 +234,9 @@ class Seq2SeqRNN(KerasEstimator):
         it, are float32 always. "auto" takes float32, as bfloat16 was no faster on the
         small matrices of a recurrent network.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting. Every fit works on copies, and one that goes on from a checkpoint
-        on new ones.
+        Called while fitting; afterwards their ``model`` is `model_`. Those that set the learning
+        rate need ``learning_rate_schedule="constant"``. They start anew in a fit that resumes
+        from a checkpoint.
     random_state : int or numpy.random.RandomState, default=None
         Seed of the weights and the order of the samples. The same int gives the same network on
         the same machine.
@@ -262,6 +263,8 @@ class Seq2SeqRNN(KerasEstimator):
         Epochs run.
     best_iteration_ : int
         The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
 
     See Also
     --------

@@ -1,5 +1,6 @@
 """Callbacks of the user: their own objects, and no fight over the learning rate."""
 
+import tempfile
 import threading
 
 import keras
@@ -262,3 +263,26 @@ def test_what_is_no_number_is_named(value):
 
     with pytest.raises(TypeError, match=r"has logged mine=.* must be numbers"):
         net(callbacks=[Logs()], verbose=1).fit(X, Y)
+
+
+class CheckpointOfEachFit(keras.callbacks.ModelCheckpoint):
+    """The example of the guide."""
+
+    def __init__(self, folder):
+        super().__init__("unset.keras", monitor="loss", save_best_only=True)
+        self.folder = folder
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.filepath = tempfile.mkdtemp(dir=self.folder) + "/best.keras"
+
+
+def test_callbacks_that_write_files_can_tell_the_fits_of_a_search_apart(tmp_path):
+    estimator = net(epochs=1, callbacks=[CheckpointOfEachFit(str(tmp_path))])
+    search = GridSearchCV(estimator, {"learning_rate": [0.01, 0.1]}, cv=2).fit(X, Y)
+    written = sorted(path.relative_to(tmp_path).name for path in tmp_path.glob("*/*"))
+    assert written == ["best.keras"] * 5
+    best = keras.saving.load_model(search.best_estimator_.callbacks[0].filepath)
+    np.testing.assert_allclose(
+        best.predict(X[..., None], verbose=0), search.predict_proba(X), atol=1e-6
+    )
