@@ -396,18 +396,18 @@ def _raw_mode(image: Image.Image) -> str:
     return ""
 
 
-def _is_cut_to_8_bits(image: Image.Image) -> bool:
+def _is_cut_to_8_bits(image: Any) -> bool:
     """Say whether Pillow would drop the low bytes of an image."""
     if image.mode in GREY_MODES and image.mode not in ("1", "L", "LA", "La"):
         return False
-    codec, *_, arguments = image.tile[0] if image.tile else ("", ())
+    codec, arguments = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", ())
     match image.format:
         case "PPM":
-            return codec == "ppm" and arguments[-1] > 255
+            return codec == "ppm" and bool(arguments[-1] > 255)
         case "SGI":
             return codec == "SGI16" or (codec == "sgi_rle" and arguments[-1] == 2)
         case "TIFF":
-            return max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8
+            return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
     return ";16" in _raw_mode(image)
 
 
@@ -430,10 +430,10 @@ def _dtype(image: Image.Image) -> str:
 def _layers(image: Image.Image, path: str, channels: int, background: Colour) -> list[Image.Image]:
     """Decode an image upright, over the background: one image of bytes, or one a channel."""
     dtype = _dtype(image)
-    if image.format == "PNG" and (scale := {"L;2": 85, "L;4": 17}.get(_raw_mode(image))):
-        # Pillow widens the greys to bytes, but not that which is transparent.
-        if isinstance(image.info.get("transparency"), int):
-            image.info["transparency"] *= scale
+    # Pillow widens greys of 2 and 4 bits to bytes, but not the grey that is transparent.
+    scale = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
+    if image.format == "PNG" and isinstance(image.info.get("transparency"), int):
+        image.info["transparency"] *= scale
     image.load()
     turn = TURNS.get(_orientation(image))
     if dtype == "uint8":

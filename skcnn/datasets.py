@@ -197,7 +197,7 @@ def load_image_folder(
             f"{len(skipped)} files that cannot be read were skipped, the first of them "
             f"{skipped[0][0]!r}: {skipped[0][1]}. Without return_X_y the result lists them.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return _as_bunch(data, target, names, return_X_y, skipped=skipped)
 
@@ -220,11 +220,8 @@ def _class_files(root: Path, classes: Any) -> tuple[list[list[Path]], list[str]]
     """List the files of every class, and the names of the classes."""
     if not root.is_dir():
         raise ValueError(f"path={str(root)!r} is not a folder.")
-    folders = {
-        entry.name: entry
-        for entry in sorted(root.iterdir())
-        if _is_shown(entry) and entry.is_dir()
-    }
+    shown = sorted(filter(_is_shown, root.iterdir()))
+    folders = {entry.name: entry for entry in shown if entry.is_dir()}
     if not folders:
         raise ValueError(f"path={str(root)!r} has no sub-folder; one for each class is expected.")
     names = list(folders) if classes is None else _check_classes(classes, folders, root)

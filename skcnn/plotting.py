@@ -74,7 +74,8 @@ class AugmentationDisplay:
         estimator : ImageAugmenter
             What augments, with a ``transform`` that takes a ``random_state``.
         X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
-            The images, or paths of image files of one size. Of channels that are neither one nor three the first is drawn.
+            The images, or paths of image files of one size. Of channels that are neither one nor
+            three the first is drawn.
         n_variants : int, default=6
             Variants of each image.
         random_state : int, default=None
@@ -438,9 +439,9 @@ class MisclassifiedImagesDisplay:
         """
         # Files one by one, as their sizes may differ.
         paths = as_paths(X)
-        images = None if paths is not None else check_images(X)
-        if images is not None:
-            refuse_for_arrays(images, None, background)
+        if paths is None:
+            X = check_images(X)
+            refuse_for_arrays(X, None, background)
         y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
         classes = np.asarray(classes)
         names = classes if class_names is None else np.asarray(class_names)
@@ -454,10 +455,10 @@ class MisclassifiedImagesDisplay:
         probability = y_proba.max(axis=1)
         wrong = np.flatnonzero(classes[best] != y_true)
         rows = wrong[np.argsort(-probability[wrong], kind="stable")][:n_images]
-        if paths is not None:
-            chosen = [read_images([path], background=background)[0] for path in paths[rows]]
+        if paths is None:
+            chosen = list(X[rows])
         else:
-            chosen = list(images[rows])
+            chosen = [read_images([path], background=background)[0] for path in paths[rows]]
         shown = dict(zip(classes.tolist(), names.tolist(), strict=True))
         true = np.array([shown.get(label, label) for label in y_true[rows].tolist()])
         display = cls(chosen, true, names[best[rows]], probability[rows])
