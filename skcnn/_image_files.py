@@ -61,6 +61,10 @@ class UnreadableImageError(ValueError):
         self.path = path
         self.reason = reason
 
+    def __reduce__(self) -> Any:
+        # An exception is pickled with its message, and workers of a search send it.
+        return type(self), (self.path, self.reason)
+
 
 class Head(NamedTuple):
     """What is known of an image file before its pixels are decoded."""
@@ -180,7 +184,7 @@ def path_array(paths: Any) -> Array:
     """Return paths, which may be the one column of a table, as a 1-D array of str."""
     if _is_column(paths):
         paths = np.asarray(paths).ravel()
-    return np.array([os.fspath(path) for path in paths], dtype=object)
+    return np.array([str(os.fspath(path)) for path in paths], dtype=object)
 
 
 def is_paths(X: Any) -> bool:
@@ -398,14 +402,14 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _is_cut_to_8_bits(image: Any) -> bool:
     """Say whether Pillow would drop the low bytes of an image."""
-    if image.mode in GREY_MODES and image.mode not in ("1", "L", "LA", "La"):
+    if not image.tile:
         return False
-    codec, arguments = (image.tile[0][0], image.tile[0][3]) if image.tile else ("", ())
+    codec, *_, arguments = image.tile[0]
     match image.format:
         case "PPM":
             return codec == "ppm" and bool(arguments[-1] > 255)
         case "SGI":
-            return codec == "SGI16" or (codec == "sgi_rle" and arguments[-1] == 2)
+            return codec == "SGI16" or (codec == "sgi_rle" and bool(arguments[-1] == 2))
         case "TIFF":
             return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
     return ";16" in _raw_mode(image)
