@@ -49,6 +49,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 # Integers up to here are exact in float32.
 EXACT = 2**24
 
+SINGLE_PATH = (str, bytes, os.PathLike)
+
 # Files that an error names.
 MAX_NAMED = 10
 
@@ -182,6 +184,11 @@ class ImageFiles:
 
 def path_array(paths: Any) -> Array:
     """Return paths, which may be the one column of a table, as a 1-D array of str."""
+    if isinstance(paths, SINGLE_PATH):
+        raise ValueError(
+            "X must be images or a list of paths of image files; got the single path "
+            f"{paths!r}. For one image pass a list: [{paths!r}]."
+        )
     if _is_column(paths):
         paths = np.asarray(paths).ravel()
     return np.array([str(os.fspath(path)) for path in paths], dtype=object)
@@ -213,12 +220,7 @@ def as_paths(X: Any) -> Array | None:
     ValueError
         If X is a single path, or has paths in some rows only.
     """
-    if isinstance(X, str | bytes | os.PathLike):
-        raise ValueError(
-            f"X must be images or a list of paths of image files; got the single path {X!r}. "
-            f"For one image pass a list: [{X!r}]."
-        )
-    return path_array(X) if is_paths(X) else None
+    return path_array(X) if isinstance(X, SINGLE_PATH) or is_paths(X) else None
 
 
 def _is_column(X: Any) -> bool:

@@ -44,7 +44,7 @@ def as_batch(X: Array) -> Array:
 
 def as_numpy(X: Any, name: str) -> Any:
     """Convert an array of another library of the array API standard, return all else as it is."""
-    if isinstance(X, np.ndarray) or not hasattr(X, "__array_namespace__"):
+    if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
         return X
     try:
         return np.asarray(X)
