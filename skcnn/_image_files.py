@@ -124,7 +124,9 @@ class ImageFiles:
         self.resize = image_size is not None
         self.background = parse_colour(background)
         if shape is None or dtype is None:
-            heads = _all_read(*_each_file(self._head, self.paths), len(self.paths))
+            heads, failed = _each_file(self._head, self.paths)
+            if failed:
+                raise _as_one(unreadable(self.paths) or failed, len(self.paths))
             dtype = _common_dtype(self.paths, heads)
             if shape is None:
                 size = image_size or _common_size(self.paths, heads)
@@ -144,11 +146,10 @@ class ImageFiles:
     def __getitem__(self, rows: Any) -> Array:
         paths = self.paths[rows]
         out = np.empty((len(paths), *self.shape[1:]), dtype=self.dtype)
-        done, failed = _each_file(self._decode_into, paths, out)
+        failed = _each_file(self._decode_into, paths, out)[1]
         if failed:
-            # Before a long training ends at the next one, all of them are looked for.
-            failed = _each_file(self._decode, self.paths)[1] or failed
-        _all_read(done, failed, len(self.paths))
+            # The others are looked for now, as each would end a fit of its own.
+            raise _as_one(_each_file(self._decode, self.paths)[1] or failed, len(self.paths))
         return out
 
     def _head(self, path: str) -> Head:
@@ -258,14 +259,9 @@ def read_images(
     return ImageFiles(paths, shape=shape, image_size=image_size, background=background)[:]
 
 
-def unreadable(paths: Array) -> list[tuple[str, str]]:
-    """Decode image files, each in its own size; give path and reason of those that cannot be."""
-
-    def decode(path: str) -> None:
-        with _opened(path) as image:
-            _layers(image, path, 3, WHITE)
-
-    return [(error.path, error.reason) for error in _each_file(decode, paths)[1]]
+def unreadable(paths: Any) -> list[UnreadableImageError]:
+    """Decode image files, each in its own size; return the errors of those that cannot be."""
+    return _each_file(_decode_alone, path_array(paths))[1]
 
 
 def _each_file(
@@ -295,20 +291,14 @@ def _each_file(
     return done, failed
 
 
-def _all_read(
-    done: list[Result], failed: list[UnreadableImageError], n_files: int
-) -> list[Result]:
-    """Return the results, or raise one error that names the files that failed."""
-    if len(failed) == 1:
-        raise failed[0]
-    if failed:
-        lines = [f"  {error.path!r}: {error.reason}" for error in failed[:MAX_NAMED]]
-        if len(failed) > MAX_NAMED:
-            lines.append(f"  and {len(failed) - MAX_NAMED} more")
-        raise ValueError(
-            "\n".join([f"cannot read {len(failed)} of {n_files} image files:", *lines])
-        )
-    return done
+def _as_one(errors: list[UnreadableImageError], n_files: int) -> ValueError:
+    """Make one error that names the files of several."""
+    if len(errors) == 1:
+        return errors[0]
+    lines = [f"  {error.path!r}: {error.reason}" for error in errors[:MAX_NAMED]]
+    if len(errors) > MAX_NAMED:
+        lines.append(f"  and {len(errors) - MAX_NAMED} more")
+    return ValueError("\n".join([f"cannot read {len(errors)} of {n_files} image files:", *lines]))
 
 
 def _common_size(paths: Array, heads: list[Head]) -> tuple[int, int]:
@@ -453,6 +443,11 @@ def _layers(image: Image.Image, path: str, channels: int, background: Colour) ->
             for channel in range(channels)
         ]
     return layers if turn is None else [layer.transpose(turn) for layer in layers]
+
+
+def _decode_alone(path: str) -> None:
+    with _opened(path) as image:
+        _layers(image, path, 3, WHITE)
 
 
 def _as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:

@@ -50,8 +50,8 @@ def as_numpy(X: Any, name: str) -> Any:
         return np.asarray(X)
     except Exception as error:  # a library's own, where the array is on a device
         raise ValueError(
-            f"{name} is a {type(X).__module__}.{type(X).__qualname__} that NumPy cannot read: "
-            f"{error} Convert it to a NumPy array."
+            f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
+            "convert it to a NumPy array."
         ) from error
 
 

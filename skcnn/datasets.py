@@ -177,7 +177,8 @@ def load_image_folder(
     files, names = _class_files(Path(path), classes)
     paths = np.array([str(file) for found in files for file in found])
     target = np.repeat(np.array(names), [len(found) for found in files])
-    skipped = unreadable(paths) if on_error == "skip" else []
+    errors = unreadable(paths) if on_error == "skip" else []
+    skipped = [(error.path, error.reason) for error in errors]
     if skipped:
         kept = ~np.isin(paths, [file for file, _ in skipped])
         paths, target = paths[kept], target[kept]

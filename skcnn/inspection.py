@@ -180,11 +180,12 @@ class SaliencyDisplay:
         classes = estimator.classes_
         codes = probability.argmax(axis=1)
         if y is not None:
+            y = np.asarray(y)
             unknown = np.setdiff1d(y, classes)
             if len(unknown) or len(y) != len(codes):
                 raise ValueError(
                     f"y must have one of the classes {classes.tolist()} for each of "
-                    f"{len(codes)} images, got {np.asarray(y).tolist()}."
+                    f"{len(codes)} images, got {y.tolist()}."
                 )
             codes = np.searchsorted(classes, y)
         paths = as_paths(X)
