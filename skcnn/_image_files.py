@@ -166,7 +166,7 @@ class ImageFiles:
                 raise ValueError(
                     f"it has {KINDS[kind]} pixels where {KINDS[out.dtype.name]} ones are expected"
                 )
-            layers = _layers(image, path, channels, self.background)
+            layers = _layers(image, path, kind, channels, self.background)
             if self.resize:
                 layers = [
                     layer.resize((width, height), Image.Resampling.BILINEAR) for layer in layers
@@ -176,8 +176,11 @@ class ImageFiles:
                     f"it has {layers[0].height}x{layers[0].width} pixels where {height}x{width} "
                     "are expected; set image_size to have images resized"
                 )
-            pixels = np.dstack([np.asarray(layer) for layer in layers])
-            out[:] = np.rint(pixels) if kind == "uint16" else pixels
+            if kind == "uint8":
+                out[:] = np.asarray(layers[0]).reshape(out.shape)
+            else:
+                pixels = np.dstack([np.asarray(layer) for layer in layers])
+                out[:] = np.rint(pixels) if kind == "uint16" else pixels
 
 
 # Paths
@@ -423,9 +426,10 @@ def _dtype(image: Image.Image) -> str:
     return "uint16"
 
 
-def _layers(image: Image.Image, path: str, channels: int, background: Colour) -> list[Image.Image]:
+def _layers(
+    image: Image.Image, path: str, dtype: str, channels: int, background: Colour
+) -> list[Image.Image]:
     """Decode an image upright, over the background: one image of bytes, or one a channel."""
-    dtype = _dtype(image)
     # Pillow widens greys of 2 and 4 bits to bytes, but not the grey that is transparent.
     scale = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
     if image.format == "PNG" and isinstance(image.info.get("transparency"), int):
@@ -447,13 +451,13 @@ def _layers(image: Image.Image, path: str, channels: int, background: Colour) ->
 
 def _decode_alone(path: str) -> None:
     with _opened(path) as image:
-        _layers(image, path, 3, WHITE)
+        _layers(image, path, _dtype(image), 3, WHITE)
 
 
 def _as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     if not image.has_transparency_data:
-        return image.convert(mode)
+        return image if image.mode == mode else image.convert(mode)
     if image.mode == "La":  # which Pillow converts to LA only
         image = image.convert("LA")
     image = image.convert("RGBA")

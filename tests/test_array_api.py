@@ -66,9 +66,7 @@ def test_arrays_on_a_device_are_refused_by_name():
     fitted = net().fit(X, Y)
     away = xp.asarray(X, device=xp.Device("device1"))
     for call in (fitted.predict, lambda X: net().fit(X, Y), ImageAugmenter().transform):
-        with pytest.raises(
-            ValueError, match=r"X is an array of array_api_strict.*device1.*NumPy array"
-        ):
+        with pytest.raises(ValueError, match=r"X is an array of array_api_strict.*device1"):
             call(away)
     with pytest.raises(ValueError, match=r"y is an array of array_api_strict.*NumPy array"):
         net().fit(X, xp.asarray(Y, device=xp.Device("device1")))
