@@ -151,9 +151,15 @@ class CompiledNetwork:
                 feeds[name].source = source
         try:
             yield {name: feed.dataset() for name, feed in feeds.items()}
+        except tf.errors.OpError:
+            # TensorFlow hides what a source has raised in the text of an error of its own.
+            for feed in feeds.values():
+                if feed.error is not None:
+                    raise feed.error from feed.error.__cause__
+            raise
         finally:
             for feed in feeds.values():
-                feed.source = None
+                feed.source = feed.error = None
 
     def settings(self) -> str:
         """Describe what a traced training step fixes and a fit does not set anew."""
@@ -202,10 +208,13 @@ class Feed:
     ----------
     source : keras.utils.PyDataset
         What gives the batches.
+    error : Exception or None
+        What the source has raised.
     """
 
     def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
         self.source: keras.utils.PyDataset | None = None
+        self.error: Exception | None = None
         # A generator lives as long as the graph that was the default one when TensorFlow got it,
         # which else is that of the thread.
         self._graph = tf.Graph()
@@ -221,10 +230,14 @@ class Feed:
     def _epoch(self) -> Iterator[tuple[Array, ...]]:
         source = self.source
         assert source is not None
-        source.on_epoch_end()
-        source.on_epoch_begin()
-        for index in range(len(source)):
-            yield source[index]
+        try:
+            source.on_epoch_end()
+            source.on_epoch_begin()
+            for index in range(len(source)):
+                yield source[index]
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

@@ -3,52 +3,112 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from numbers import Integral
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import joblib
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, UnidentifiedImageError
 
 Array = NDArray[Any]
+Colour = tuple[int, int, int]
 Result = TypeVar("Result")
 
-# Pillow's modes and the channels that their pixels need. Any other mode, such as the 32-bit "I"
-# and "F", has no agreed range of values.
-GREY_MODES = {"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
+# Pillow's modes and the channels that their pixels need.
+GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+
+# The pixels that files may have; there is no common range of values for two of them.
+KINDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "32-bit"}
+
+# What rights a picture that has an EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ORIENTATION = 0x0112
+BITS_PER_SAMPLE = 258
+
+WHITE = (255, 255, 255)
+
+# The shares of red, green and blue in grey (ITU-R BT.601), those of Pillow.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+# Integers up to here are exact in float32.
+EXACT = 2**24
+
+SINGLE_PATH = (str, bytes, os.PathLike)
+
+# Files that an error names.
+MAX_NAMED = 10
+
+
+class UnreadableImageError(ValueError):
+    """A file is not an image that can be read; the message names it and says why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot read the image file {path!r}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> Any:
+        # An exception is pickled with its message, and workers of a search send it.
+        return type(self), (self.path, self.reason)
+
+
+class Head(NamedTuple):
+    """What is known of an image file before its pixels are decoded."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
 
 
 class ImageFiles:
     """A 1-D array of image paths that reads like the array of their pixels.
 
-    ``files[rows]`` decodes those rows, in parallel, as (n, height, width, channels) bytes, so
+    ``files[rows]`` decodes those rows, in parallel, as (n, height, width, channels), so
     whatever reads an image array by rows reads files too.
 
-    Every file becomes 8-bit grey or RGB: palettes and CMYK turn into RGB, of 16-bit values the
-    high byte is kept, transparency is dropped, a camera's orientation tag is obeyed, and of the
-    pictures that a phone stores in one JPEG (MPO) the first counts.
+    Every file becomes grey or RGB: palettes and CMYK turn into RGB, transparent pixels show the
+    background, a valid orientation tag of a camera is obeyed, and of the pictures that a phone
+    stores in one JPEG (MPO) the first counts. Values keep their range: those of 8-bit files are
+    uint8, of 16-bit files uint16, and of files with floats or 32-bit integers float32.
 
     Parameters
     ----------
-    paths : array-like of str or path, shape (n_samples,)
+    paths : array-like of str or path, shape (n_samples,) or (n_samples, 1)
         The files.
     shape : tuple of (height, width, channels), default=None
         What to turn each image into. None looks at the head of every file: the channels are
         three if any has colour, else one, and the size is that which all have.
+    dtype : {"uint8", "uint16", "float32"}, default=None
+        What the pixels of every file must be. None looks at the heads of the files.
     image_size : tuple of (height, width), default=None
         Size to resize the images to. None refuses images of another size.
+    background : str or tuple of (red, green, blue), default="white"
+        What transparent pixels show.
 
     Raises
     ------
     ValueError
-        If a file is not one still image that can be decoded; the message names the file.
+        If a file is not one still image that can be decoded, or if files have pixels of
+        different kinds; the message names the files.
     """
 
-    dtype = np.dtype(np.uint8)
     ndim = 4
 
     def __init__(
@@ -56,14 +116,22 @@ class ImageFiles:
         paths: Any,
         *,
         shape: tuple[int, int, int] | None = None,
+        dtype: str | None = None,
         image_size: Sequence[int] | None = None,
+        background: Any = "white",
     ) -> None:
-        self.paths = np.array([str(os.fspath(path)) for path in paths], dtype=object)
+        self.paths = path_array(paths)
         self.resize = image_size is not None
-        if shape is None:
-            heads = _in_threads(_head, self.paths)
-            size = _common_size(self.paths, heads) if image_size is None else image_size
-            shape = (int(size[0]), int(size[1]), max(channels for *_, channels in heads))
+        self.background = parse_colour(background)
+        if shape is None or dtype is None:
+            heads, failed = _each_file(self._head, self.paths)
+            if failed:
+                raise _as_one(unreadable(self.paths) or failed, len(self.paths))
+            dtype = _common_dtype(self.paths, heads)
+            if shape is None:
+                size = image_size or _common_size(self.paths, heads)
+                shape = (int(size[0]), int(size[1]), max(head.channels for head in heads))
+        self.dtype = np.dtype(dtype)
         self.shape = (len(self.paths), *shape)
 
     def __len__(self) -> int:
@@ -73,31 +141,69 @@ class ImageFiles:
         """Return what makes two of these equal, without reading the files."""
         status = [os.stat(path) for path in self.paths]
         changed = [(entry.st_size, entry.st_mtime_ns) for entry in status]
-        return self.paths.tolist(), self.shape, changed
+        return self.paths.tolist(), self.shape, self.background, changed
 
     def __getitem__(self, rows: Any) -> Array:
         paths = self.paths[rows]
-        out = np.empty((len(paths), *self.shape[1:]), dtype=np.uint8)
-        _in_threads(self._decode_into, paths, out)
+        out = np.empty((len(paths), *self.shape[1:]), dtype=self.dtype)
+        failed = _each_file(self._decode_into, paths, out)[1]
+        if failed:
+            # The others are looked for now, as each would end a fit of its own.
+            raise _as_one(_each_file(self._decode, self.paths)[1] or failed, len(self.paths))
         return out
+
+    def _head(self, path: str) -> Head:
+        return _head(path, self.background)
+
+    def _decode(self, path: str) -> None:
+        self._decode_into(path, np.empty(self.shape[1:], dtype=self.dtype))
 
     def _decode_into(self, path: str, out: Array) -> None:
         height, width, channels = out.shape
         with _opened(path) as image:
-            if self.resize:
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-            elif image.size != (width, height):
+            kind = _dtype(image)
+            if kind != out.dtype:
                 raise ValueError(
-                    f"it has {image.height}x{image.width} pixels where {height}x{width} are "
-                    "expected; set image_size to have images resized"
+                    f"it has {KINDS[kind]} pixels where {KINDS[out.dtype.name]} ones are expected"
                 )
-            out[:] = np.asarray(_as_bytes(image, channels)).reshape(out.shape)
+            layers = _layers(image, path, kind, channels, self.background)
+            if self.resize:
+                layers = [
+                    layer.resize((width, height), Image.Resampling.BILINEAR) for layer in layers
+                ]
+            elif layers[0].size != (width, height):
+                raise ValueError(
+                    f"it has {layers[0].height}x{layers[0].width} pixels where {height}x{width} "
+                    "are expected; set image_size to have images resized"
+                )
+            if kind == "uint8":
+                out[:] = np.asarray(layers[0]).reshape(out.shape)
+            else:
+                pixels = np.dstack([np.asarray(layer) for layer in layers])
+                out[:] = np.rint(pixels) if kind == "uint16" else pixels
+
+
+# Paths
+
+
+def path_array(paths: Any) -> Array:
+    """Return paths, which may be the one column of a table, as a 1-D array of str."""
+    if isinstance(paths, SINGLE_PATH):
+        raise ValueError(
+            "X must be images or a list of paths of image files; got the single path "
+            f"{paths!r}. For one image pass a list: [{paths!r}]."
+        )
+    if _is_column(paths):
+        paths = np.asarray(paths).ravel()
+    return np.array([str(os.fspath(path)) for path in paths], dtype=object)
 
 
 def is_paths(X: Any) -> bool:
-    """Say whether X is a 1-D array-like of file paths rather than of pixels."""
+    """Say whether X holds file paths, in one dimension or one column, rather than pixels."""
     if isinstance(X, ImageFiles | str | bytes | dict) or not hasattr(X, "__len__"):
         return False
+    if _is_column(X):
+        X = np.asarray(X).ravel()
     if getattr(X, "ndim", 1) != 1 or getattr(getattr(X, "dtype", None), "kind", "O") in "biufc":
         return False
     found = [isinstance(item, str | os.PathLike) for item in X]
@@ -110,51 +216,126 @@ def is_paths(X: Any) -> bool:
     return any(found)
 
 
+def as_paths(X: Any) -> Array | None:
+    """Return the paths that X holds, None where it holds something else.
+
+    Raises
+    ------
+    ValueError
+        If X is a single path, or has paths in some rows only.
+    """
+    return path_array(X) if isinstance(X, SINGLE_PATH) or is_paths(X) else None
+
+
+def _is_column(X: Any) -> bool:
+    """Say whether X is an array or a data frame of one column."""
+    shape = getattr(X, "shape", ())
+    return isinstance(shape, tuple) and len(shape) == 2 and shape[1] == 1
+
+
+def parse_colour(value: Any) -> Colour:
+    """Return a background as (red, green, blue)."""
+    try:
+        colour = ImageColor.getrgb(value) if isinstance(value, str) else tuple(value)
+    except (TypeError, ValueError):
+        colour = ()
+    whole = all(isinstance(part, Integral) and not isinstance(part, bool) for part in colour)
+    if len(colour) != 3 or not whole or not all(0 <= part <= 255 for part in colour):
+        raise ValueError(
+            "background must be the name of a colour that Pillow knows, such as 'white' or "
+            f"'#ff8000', or (red, green, blue) with integers from 0 to 255; got {value!r}."
+        )
+    return int(colour[0]), int(colour[1]), int(colour[2])
+
+
+# Many files
+
+
 def read_images(
     paths: Any,
     *,
     shape: tuple[int, int, int] | None = None,
     image_size: Sequence[int] | None = None,
+    background: Any = "white",
 ) -> Array:
     """Decode image files into one array of shape (n_samples, height, width, channels)."""
-    return ImageFiles(paths, shape=shape, image_size=image_size)[:]
+    return ImageFiles(paths, shape=shape, image_size=image_size, background=background)[:]
 
 
-def _in_threads(function: Callable[..., Result], *columns: Any) -> list[Result]:
+def unreadable(paths: Any) -> list[UnreadableImageError]:
+    """Decode image files, each in its own size; return the errors of those that cannot be."""
+    return _each_file(_decode_alone, path_array(paths))[1]
+
+
+def _each_file(
+    function: Callable[..., Result], paths: Array, *columns: Any
+) -> tuple[list[Result], list[UnreadableImageError]]:
+    """Call a function for every file, in parallel; give the results and what failed."""
+
+    def attempt(*arguments: Any) -> Result | UnreadableImageError:
+        try:
+            return function(*arguments)
+        except UnreadableImageError as error:
+            return error
+
     # Pillow decodes outside Python's lock. One long run of rows a thread, because small images
     # spend so little time there that handing them over singly would cost more.
-    n_threads = min(joblib.cpu_count(), 8, max(1, len(columns[0]) // 8))
-    runs = zip(*(np.array_split(column, n_threads) for column in columns), strict=True)
+    n_threads = min(joblib.cpu_count(), 8, max(1, len(paths) // 8))
+    runs = zip(*(np.array_split(column, n_threads) for column in (paths, *columns)), strict=True)
+    done: list[Result] = []
+    failed: list[UnreadableImageError] = []
     with ThreadPoolExecutor(n_threads) as pool:
-        done = pool.map(lambda run: list(map(function, *run)), runs)
-        return [result for results in done for result in results]
+        for results in pool.map(lambda run: list(map(attempt, *run)), runs):
+            for result in results:
+                if isinstance(result, UnreadableImageError):
+                    failed.append(result)
+                else:
+                    done.append(result)
+    return done, failed
 
 
-def _head(path: str) -> tuple[int, int, int]:
-    """Read height, width and needed channels without decoding the pixels."""
-    with _opened(path, decode=False) as image:
-        width, height = image.size
-        # The orientation tags from 5 on swap the sides.
-        if image.getexif().get(0x0112, 1) >= 5:
-            width, height = height, width
-        return height, width, 1 if image.mode in GREY_MODES else 3
+def _as_one(errors: list[UnreadableImageError], n_files: int) -> ValueError:
+    """Make one error that names the files of several."""
+    if len(errors) == 1:
+        return errors[0]
+    lines = [f"  {error.path!r}: {error.reason}" for error in errors[:MAX_NAMED]]
+    if len(errors) > MAX_NAMED:
+        lines.append(f"  and {len(errors) - MAX_NAMED} more")
+    return ValueError("\n".join([f"cannot read {len(errors)} of {n_files} image files:", *lines]))
 
 
-def _common_size(paths: Array, heads: list[tuple[int, int, int]]) -> tuple[int, int]:
-    for path, (height, width, _) in zip(paths, heads, strict=True):
+def _common_size(paths: Array, heads: list[Head]) -> tuple[int, int]:
+    for path, (height, width, *_) in zip(paths, heads, strict=True):
         if (height, width) != heads[0][:2]:
             raise ValueError(
-                f"the image files have different sizes: {paths[0]!r} has {heads[0][0]}x"
-                f"{heads[0][1]} pixels and {path!r} has {height}x{width}. Set image_size to have "
-                "images resized."
+                f"the image files have different sizes: {paths[0]!r} has {heads[0].height}x"
+                f"{heads[0].width} pixels and {path!r} has {height}x{width}. Set image_size to "
+                "have images resized."
             )
     return heads[0][:2]
 
 
+def _common_dtype(paths: Array, heads: list[Head]) -> str:
+    for path, head in zip(paths, heads, strict=True):
+        if head.dtype != heads[0].dtype:
+            raise ValueError(
+                f"the image files have pixels of no common range: {paths[0]!r} has "
+                f"{KINDS[heads[0].dtype]} and {path!r} {KINDS[head.dtype]} pixels. Convert them "
+                "to one kind."
+            )
+    return heads[0].dtype
+
+
+# One file
+
+
 @contextmanager
-def _opened(path: str, decode: bool = True) -> Iterator[Image.Image]:
+def _opened(path: str) -> Iterator[Image.Image]:
     """Open one still image of a known mode; every error names the file."""
     try:
+        # Opening a pipe would wait for who writes into it.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is not a regular file")
         with Image.open(path) as image:
             # Pillow itself only warns between its limit and twice that.
             limit = Image.MAX_IMAGE_PIXELS
@@ -167,13 +348,10 @@ def _opened(path: str, decode: bool = True) -> Iterator[Image.Image]:
             if frames > 1 and image.format != "MPO":
                 raise ValueError(f"it has {frames} frames, but a still image is expected")
             if image.mode not in GREY_MODES | COLOUR_MODES:
-                raise ValueError(
-                    f"its pixels are of Pillow's mode {image.mode!r}, which has no fixed range; "
-                    "8-bit or 16-bit values are expected"
-                )
-            yield ImageOps.exif_transpose(image) if decode else image
+                raise ValueError(f"its pixels are of Pillow's unknown mode {image.mode!r}")
+            yield image
     except Exception as error:
-        raise ValueError(f"cannot read the image file {path!r}: {_reason(path, error)}") from error
+        raise UnreadableImageError(path, _reason(path, error)) from error
 
 
 def _reason(path: str, error: Exception) -> str:
@@ -186,10 +364,121 @@ def _reason(path: str, error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _as_bytes(image: Image.Image, channels: int) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("P", "PA"):
-        # Straight to RGB, Pillow warns of transparency that is kept as bytes.
-        image = image.convert("RGBA")
-    return image.convert("L" if channels == 1 else "RGB")
+def _head(path: str, background: Colour) -> Head:
+    with _opened(path) as image:
+        # First what Pillow forgets when it decodes, as it does to find the tags of a PNG.
+        dtype = _dtype(image)
+        is_grey = image.mode in GREY_MODES or _raw_mode(image).startswith("LA")
+        shows_colour = image.has_transparency_data and len(set(background)) > 1
+        width, height = image.size
+        # The orientation tags from 5 on swap the sides, which Pillow has done already in a TIFF.
+        if image.format != "TIFF" and _orientation(image) >= 5:
+            width, height = height, width
+        return Head(height, width, 1 if is_grey and not shows_colour else 3, dtype)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the orientation tag; one that is not valid is of no importance."""
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow raises whatever comes up while it reads damaged tags
+        return 1
+    return value if isinstance(value, int) and value in TURNS else 1
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return what an image is stored as, such as "RGB;16B", "" where Pillow does not say."""
+    for tile in getattr(image, "tile", []):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if arguments and isinstance(arguments[0], str):
+            return arguments[0]
+    return ""
+
+
+def _is_cut_to_8_bits(image: Any) -> bool:
+    """Say whether Pillow would drop the low bytes of an image."""
+    if not image.tile:
+        return False
+    codec, *_, arguments = image.tile[0]
+    match image.format:
+        case "PPM":
+            return codec == "ppm" and bool(arguments[-1] > 255)
+        case "SGI":
+            return codec == "SGI16" or (codec == "sgi_rle" and bool(arguments[-1] == 2))
+        case "TIFF":
+            return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
+    return ";16" in _raw_mode(image)
+
+
+def _dtype(image: Image.Image) -> str:
+    """Return the dtype of the pixels, which Pillow does not always keep."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return "uint16"
+    if image.mode in ("I", "F"):
+        return "float32"
+    if not _is_cut_to_8_bits(image):
+        return "uint8"
+    if image.format != "PNG":
+        raise ValueError(
+            f"of the 16-bit pixels in a {image.format} file Pillow reads the high bytes only; "
+            "convert it to PNG"
+        )
+    return "uint16"
+
+
+def _layers(
+    image: Image.Image, path: str, dtype: str, channels: int, background: Colour
+) -> list[Image.Image]:
+    """Decode an image upright, over the background: one image of bytes, or one a channel."""
+    # Pillow widens greys of 2 and 4 bits to bytes, but not the grey that is transparent.
+    scale = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
+    if image.format == "PNG" and isinstance(image.info.get("transparency"), int):
+        image.info["transparency"] *= scale
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    if dtype == "uint8":
+        layers = [_as_bytes(image, channels, background)]
+    else:
+        values = _as_values(image, path, background)
+        if values.shape[-1] > channels:
+            values = values @ LUMA[:, None]
+        layers = [
+            Image.fromarray(values[..., channel % values.shape[-1]].astype(np.float32))
+            for channel in range(channels)
+        ]
+    return layers if turn is None else [layer.transpose(turn) for layer in layers]
+
+
+def _decode_alone(path: str) -> None:
+    with _opened(path) as image:
+        _layers(image, path, _dtype(image), 3, WHITE)
+
+
+def _as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    if not image.has_transparency_data:
+        return image if image.mode == mode else image.convert(mode)
+    if image.mode == "La":  # which Pillow converts to LA only
+        image = image.convert("LA")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert(mode)
+
+
+def _as_values(image: Image.Image, path: str, background: Colour) -> Array:
+    """Return pixels of more than 8 bits as (height, width, channels), not rounded."""
+    if image.mode in COLOUR_MODES or image.has_transparency_data:
+        # Of these Pillow would keep the high bytes.
+        try:
+            decoded = tf.io.decode_png(Path(path).read_bytes(), channels=4, dtype=tf.uint16)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError("its PNG data are damaged") from error
+        pixels = decoded.numpy().astype(np.float64)
+        alpha = pixels[..., 3:] / 65535
+        # A byte b is as bright as 257 * b in 16 bits.
+        return pixels[..., :3] * alpha + 257 * np.array(background) * (1 - alpha)  # type: ignore[no-any-return]
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise ValueError("it has pixels that are NaN or infinite")
+    if image.mode == "I" and max(-int(values.min()), int(values.max())) > EXACT:
+        raise ValueError(f"it has integers beyond {EXACT}, which float32 cannot tell apart")
+    return values[..., None]

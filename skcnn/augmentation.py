@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import (
 )
 
 from ._archive import loadable
-from ._image_files import ImageFiles, is_paths
+from ._image_files import WHITE, ImageFiles, as_paths, parse_colour, read_images
 from ._machine import check_not_forked
 from ._one_hot import OneHot
 
@@ -42,6 +42,19 @@ FINGERPRINT_ROWS = 64
 def as_batch(X: Array) -> Array:
     """Convert rows to what a network takes: uint8 as it is, all else float32."""
     return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
+
+
+def as_numpy(X: Any, name: str) -> Any:
+    """Convert an array of another library of the array API standard, return all else as it is."""
+    if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
+        return X
+    try:
+        return np.asarray(X)
+    except Exception as error:  # a library's own, where the array is on a device
+        raise ValueError(
+            f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
+            "convert it to a NumPy array."
+        ) from error
 
 
 def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
@@ -175,7 +188,9 @@ class ImageAugmenter(BaseEstimator):
         self.mixup = mixup
         self.fill_mode = fill_mode
 
-    def transform(self, X: Any, *, random_state: int | None = None) -> Array:
+    def transform(
+        self, X: Any, *, random_state: int | None = None, background: Any = "white"
+    ) -> Array:
         """Augment images for a look at them.
 
         Parameters
@@ -184,6 +199,8 @@ class ImageAugmenter(BaseEstimator):
             The images, or paths of image files of one size.
         random_state : int, default=None
             Seed of the changes.
+        background : str or tuple of (red, green, blue), default="white"
+            What the transparent pixels of image files show.
 
         Returns
         -------
@@ -195,8 +212,7 @@ class ImageAugmenter(BaseEstimator):
         ValueError
             If X are not images or a parameter is out of its range.
         """
-        if is_paths(X):
-            X = ImageFiles(X)[:]
+        X = read_if_paths(X, background)
         images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
         if images.ndim not in (3, 4):
             raise ValueError(
@@ -299,6 +315,8 @@ class SampleGenerator(keras.utils.PyDataset):
         The rows to use. None uses all of them.
     image_size : tuple of (height, width), default=None
         Size to resize image files to. None refuses files of different sizes.
+    background : str or tuple of (red, green, blue), default="white"
+        What the transparent pixels of image files show.
     workers : int, default=1
         Threads that prepare batches.
 
@@ -350,6 +368,7 @@ class SampleGenerator(keras.utils.PyDataset):
         random_state: int | None = None,
         indices: Any = None,
         image_size: Sequence[int] | None = None,
+        background: Any = "white",
         workers: int = 1,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
@@ -359,8 +378,13 @@ class SampleGenerator(keras.utils.PyDataset):
             caller_name=type(self).__name__,
         )
         super().__init__(workers=workers)
-        self.X: Any = ImageFiles(X, image_size=image_size) if is_paths(X) else _rows_of(X)
-        self.y: Any = _rows_of(y)
+        paths = as_paths(X)
+        if paths is not None:
+            self.X: Any = ImageFiles(paths, image_size=image_size, background=background)
+        else:
+            self.X = _rows_of(as_numpy(X, "X"))
+            refuse_for_arrays(self.X, image_size, background)
+        self.y: Any = _rows_of(as_numpy(y, "y"))
         self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         check_consistent_length(self.X, self.y, self.sample_weight)
         self.batch_size = batch_size
@@ -470,6 +494,27 @@ class SampleGenerator(keras.utils.PyDataset):
             mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0
         )
         return images, share, total.astype(weight.dtype)
+
+
+def read_if_paths(X: Any, background: Any) -> Any:
+    """Read images where X holds paths of files, and return all else as NumPy takes it."""
+    paths = as_paths(X)
+    if paths is not None:
+        return read_images(paths, background=background)
+    X = as_numpy(X, "X")
+    refuse_for_arrays(X, None, background)
+    return X
+
+
+def refuse_for_arrays(X: Any, image_size: Sequence[int] | None, background: Any) -> None:
+    """Refuse what is for image files only, unless arrays are so already."""
+    given = {}
+    if image_size is not None and tuple(image_size) != X.shape[1:3]:
+        given["image_size"] = image_size
+    if parse_colour(background) != WHITE:
+        given["background"] = background
+    for name, value in given.items():
+        raise ValueError(f"{name}={value!r} is for image files only, but X is an array.")
 
 
 def _entropy(random_state: int | None) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import tarfile
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._image_files import Array, ImageFiles, read_images
+from ._image_files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
 
 CIFAR10_NAMES = [
     "airplane",
@@ -70,11 +71,28 @@ def load_digit_images(*, return_X_y: bool = False) -> Any:
     return _as_bunch(digits.images, digits.target, names, return_X_y)
 
 
+# Names of files and folders that operating systems leave among images, in lower case.
+SYSTEM_NAMES = {
+    "$recycle.bin",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "ehthumbs.db",
+    "icon\r",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+}
+
+
 @validate_params(
     {
         "path": [str, os.PathLike],
+        "classes": ["array-like", None],
         "as_array": ["boolean"],
         "image_size": [tuple, list, None],
+        "background": [str, tuple, list],
+        "on_error": [StrOptions({"raise", "skip"})],
         "return_X_y": ["boolean"],
     },
     prefer_skip_nested_validation=True,
@@ -82,45 +100,64 @@ def load_digit_images(*, return_X_y: bool = False) -> Any:
 def load_image_folder(
     path: str | os.PathLike[str],
     *,
+    classes: Sequence[str] | None = None,
     as_array: bool = False,
     image_size: Sequence[int] | None = None,
+    background: str | tuple[int, int, int] = "white",
+    on_error: str = "raise",
     return_X_y: bool = False,
 ) -> Any:
     """Load a folder with one sub-folder of image files per class.
 
-    Every file in a class folder must be an image, but for hidden ones, whose names begin with a
-    dot. Files beside the class folders are not read.
+    Every file in a class folder must be an image. Hidden and system files and folders are
+    skipped: those whose names begin with a dot, ``Thumbs.db``, ``ehthumbs.db``,
+    ``desktop.ini``, ``__MACOSX``, ``@eaDir``, ``$RECYCLE.BIN``, ``System Volume Information``,
+    ``lost+found`` and the ``Icon`` files of macOS. Files beside the class folders are not read.
 
     Parameters
     ----------
     path : str or path
         The folder; its sub-folders are the classes.
+    classes : array-like of str, default=None
+        All classes, for a folder that lacks some of them, such as one of test images. A
+        sub-folder of another name is an error. None takes the sub-folders.
     as_array : bool, default=False
         Decode the images. False returns their paths, which the estimators read batch by batch.
     image_size : tuple of (height, width), default=None
-        Size to resize decoded images to. None refuses images of different sizes.
+        Size to resize decoded images to. None refuses images of different sizes. Needs
+        `as_array`.
+    background : str or tuple of (red, green, blue), default="white"
+        What the transparent pixels of decoded images show: the name of a colour that Pillow
+        knows, or three integers from 0 to 255. Another than white needs `as_array`.
+    on_error : {"raise", "skip"}, default="raise"
+        Whether files that cannot be read raise an error that lists them, or are left out.
+        "skip" decodes every image once to find those that are damaged.
     return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of a Bunch.
+        Whether to return ``(data, target)`` instead of a Bunch. A warning then says how many
+        files were skipped.
 
     Returns
     -------
     sklearn.utils.Bunch
         ``data``, ndarray of shape (n_samples,) of str, or of shape (n_samples, height, width,
-        channels) of uint8; ``target``, ndarray of shape (n_samples,) of int; ``target_names``,
-        list of the names of the class folders. Samples are in the order of class and name.
+        channels) of uint8, or of uint16 or float32 where the files have more than 8 bits;
+        ``target``, ndarray of shape (n_samples,) of str, the names of the classes;
+        ``target_names``, list of `classes` or else the class folders; ``skipped``, list of
+        tuples (path, reason) of the files left out. Samples are in the order of class and name.
 
     Raises
     ------
     ValueError
-        If there is no class folder, if one is empty, or if a file in one is not a still image;
-        the message names the place. Only the heads of files are read with ``as_array=False``:
-        a damaged image is refused when it is decoded.
+        If there is no class folder, if one is empty and `classes` is None, or if files in them
+        are not still images; the message names them. Only the heads of files are read with
+        ``as_array=False`` and ``on_error="raise"``: a damaged image is refused when it is
+        decoded.
 
     Notes
     -----
-    Palettes and CMYK become RGB, of 16-bit values the high byte is kept, transparency is
-    dropped, a camera's orientation tag is obeyed; images are grey where all files are. Files
-    of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused.
+    Palettes and CMYK become RGB, a valid orientation tag of a camera is obeyed; images are
+    grey where all files are. Files of 8 and of 16 bits a value have no common range and are
+    refused together. Files of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused.
 
     Examples
     --------
@@ -133,31 +170,88 @@ def load_image_folder(
     ...         (Path(folder) / name).mkdir()
     ...         Image.new("RGB", (4, 4)).save(Path(folder) / name / "0.png")
     ...     images = load_image_folder(folder, as_array=True)
-    >>> images.data.shape, images.target, images.target_names
-    ((2, 4, 4, 3), array([0, 1]), ['cat', 'dog'])
+    >>> images.data.shape, images.target.tolist(), images.target_names
+    ((2, 4, 4, 3), ['cat', 'dog'], ['cat', 'dog'])
     """
-    root = Path(path)
+    _check_decoding(as_array, image_size, background)
+    files, names = _class_files(Path(path), classes)
+    paths = np.array([str(file) for found in files for file in found])
+    target = np.repeat(np.array(names), [len(found) for found in files])
+    errors = unreadable(paths) if on_error == "skip" else []
+    skipped = [(error.path, error.reason) for error in errors]
+    if skipped:
+        kept = ~np.isin(paths, [file for file, _ in skipped])
+        paths, target = paths[kept], target[kept]
+        if not len(paths):
+            raise ValueError(
+                f"path={str(path)!r} has no image that can be read; the first of "
+                f"{len(skipped)} files is {skipped[0][0]!r}: {skipped[0][1]}."
+            )
+    data = paths
+    if as_array:
+        data = read_images(paths, image_size=image_size, background=background)
+    else:
+        # Sizes may differ here: whoever reads the paths says what to do about it.
+        ImageFiles(paths, image_size=(1, 1))
+    if return_X_y and skipped:
+        warnings.warn(
+            f"{len(skipped)} files that cannot be read were skipped, the first of them "
+            f"{skipped[0][0]!r}: {skipped[0][1]}. Without return_X_y the result lists them.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return _as_bunch(data, target, names, return_X_y, skipped=skipped)
+
+
+def _check_decoding(as_array: bool, image_size: Any, background: Any) -> None:
+    """Refuse what changes decoded images only where they are not decoded."""
+    colour = parse_colour(background)
+    for name, value, changes in (
+        ("image_size", image_size, image_size is not None),
+        ("background", background, colour != WHITE),
+    ):
+        if changes and not as_array:
+            raise ValueError(
+                f"{name}={value!r} is for decoded images: set as_array=True, or give it to the "
+                "estimator that reads the paths."
+            )
+
+
+def _class_files(root: Path, classes: Any) -> tuple[list[list[Path]], list[str]]:
+    """List the files of every class, and the names of the classes."""
     if not root.is_dir():
-        raise ValueError(f"path={str(path)!r} is not a folder.")
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and _is_shown(entry))
+        raise ValueError(f"path={str(root)!r} is not a folder.")
+    shown = sorted(filter(_is_shown, root.iterdir()))
+    folders = {entry.name: entry for entry in shown if entry.is_dir()}
     if not folders:
-        raise ValueError(f"path={str(path)!r} has no sub-folder; one for each class is expected.")
-    files = [sorted(entry for entry in folder.iterdir() if _is_shown(entry)) for folder in folders]
-    for folder, found in zip(folders, files, strict=True):
-        if not found:
-            raise ValueError(f"the class folder {str(folder)!r} is empty.")
+        raise ValueError(f"path={str(root)!r} has no sub-folder; one for each class is expected.")
+    names = list(folders) if classes is None else _check_classes(classes, folders, root)
+    files = []
+    for name in names:
+        found = sorted(filter(_is_shown, folders[name].iterdir())) if name in folders else []
         nested = [str(entry) for entry in found if entry.is_dir()]
         if nested:
             raise ValueError(f"the class folder has a folder inside: {nested[0]!r}.")
-    paths = np.array([str(file) for found in files for file in found])
-    target = np.repeat(np.arange(len(folders)), [len(found) for found in files])
-    data = paths
-    if as_array:
-        data = read_images(paths, image_size=image_size)
-    else:
-        # Sizes may differ here: whoever reads the paths says what to do about it.
-        ImageFiles(paths, image_size=image_size or (1, 1))
-    return _as_bunch(data, target, [folder.name for folder in folders], return_X_y)
+        if not found and classes is None:
+            raise ValueError(f"the class folder {str(folders[name])!r} is empty.")
+        files.append(found)
+    if not any(files):
+        raise ValueError(f"path={str(root)!r} has no file of the classes {names}.")
+    return files, names
+
+
+def _check_classes(classes: Any, folders: dict[str, Path], root: Path) -> list[str]:
+    names = list(classes)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"classes must be the names of the classes, as str; got {classes!r}.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"classes has a name twice: {classes!r}.")
+    others = [name for name in folders if name not in names]
+    if others:
+        raise ValueError(
+            f"path={str(root)!r} has sub-folders that are not in classes={names}: {others}."
+        )
+    return [str(name) for name in names]
 
 
 @validate_params(
@@ -227,6 +321,7 @@ OPERATIONS = {"+": np.add, "-": np.subtract, "*": np.multiply}
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "operation": [StrOptions(set(OPERATIONS))],
         "n_digits": [Interval(Integral, 1, 9, closed="both")],
+        "mirrored": ["boolean"],
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
@@ -236,6 +331,7 @@ def make_arithmetic(
     *,
     operation: str = "-",
     n_digits: int = 3,
+    mirrored: bool = True,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[Array, Array]:
     """Generate distinct questions of arithmetic and their answers, as text.
@@ -251,6 +347,11 @@ def make_arithmetic(
         What is asked. Of 3+5 and 5+3, or 3*5 and 5*3, only one occurs.
     n_digits : int, default=3
         The most digits of a number, up to 9.
+    mirrored : bool, default=True
+        Whether both of 3-5 and 5-3 may occur. If they may, a network that has learned the one
+        knows the other but for the sign: of a tenth of the questions held out, 32 % are
+        mirrored in the other nine tenths (23 % where there are 20,000). Sums and products
+        never occur mirrored, so this is of differences only.
     random_state : int or numpy.random.RandomState, default=None
         Seed of the numbers. None takes one from the operating system.
 
@@ -277,13 +378,13 @@ def make_arithmetic(
     >>> X, y
     (array(['3-60', '4-72', '9-117'], dtype='<U5'), array(['-57', '-68', '-108'], dtype='<U4'))
     """
-    ordered = operation == "-"
+    ordered = mirrored and operation == "-"
     n_numbers = 10**n_digits
     n_questions = n_numbers**2 if ordered else n_numbers * (n_numbers + 1) // 2
     if n_samples > n_questions:
         raise ValueError(
             f"n_samples={n_samples} is more than the {n_questions} questions that exist with "
-            f"operation={operation!r} and n_digits={n_digits}."
+            f"operation={operation!r}, n_digits={n_digits} and mirrored={mirrored}."
         )
     rng = check_random_state(np.random.RandomState() if random_state is None else random_state)
     pairs = np.empty((0, 2), dtype=np.int64)
@@ -305,14 +406,16 @@ def _narrow(strings: Array) -> Array:
     return strings.astype(f"<U{np.strings.str_len(strings).max()}")
 
 
-def _as_bunch(data: Array, target: Array, names: list[str], return_X_y: bool) -> Any:
+def _as_bunch(
+    data: Array, target: Array, names: list[str], return_X_y: bool, **others: Any
+) -> Any:
     if return_X_y:
         return data, target
-    return Bunch(data=data, target=target, target_names=names)
+    return Bunch(data=data, target=target, target_names=names, **others)
 
 
 def _is_shown(entry: Path) -> bool:
-    return not entry.name.startswith(".")
+    return not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_NAMES
 
 
 def _cifar10_from_keras(parts: list[str]) -> tuple[Array, Array]:
@@ -348,9 +451,10 @@ def _cifar10_from_folder(home: Path, parts: list[str]) -> tuple[Array, Array]:
                     f"data_home={str(home)!r} has the classes {folder.target_names}, but those "
                     f"of CIFAR-10 are {CIFAR10_NAMES}."
                 )
+        target = np.concatenate([folder.target for folder in folders])
         return (
             np.concatenate([folder.data for folder in folders]),
-            np.concatenate([folder.target for folder in folders]),
+            np.searchsorted(CIFAR10_NAMES, target),
         )
     raise ValueError(
         f"data_home={str(home)!r} has neither {CIFAR10_ARCHIVE} (from {CIFAR10_PAGE}), nor its "

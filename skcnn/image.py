@@ -22,11 +22,11 @@ from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from ._architecture import build_network, canonical, parse, set_standardization
 from ._compiled import State
-from ._image_files import ImageFiles, is_paths
+from ._image_files import WHITE, ImageFiles, as_paths, parse_colour
 from ._keras import OUTPUTS, Array, KerasEstimator
 from ._machine import native_bfloat16
 from ._one_hot import OneHot
-from .augmentation import ImageAugmenter, row_chunks
+from .augmentation import ImageAugmenter, as_numpy, row_chunks
 
 VGG_LITE = (
     "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "
@@ -38,6 +38,9 @@ SIDES = ("height", "width", "channels")
 
 # How far shift averaging moves images, in pixels along both axes, and the weights.
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
+
+# Pixels of files whose range is fixed, so that no other files can be predicted.
+INTEGER_FILES = ("uint8", "uint16")
 
 # On smaller images bfloat16 is no faster than float32.
 MIXED_PRECISION_PIXELS = 256
@@ -69,6 +72,9 @@ class ImageClassifier(
         ``augmentation__horizontal_flip``. Validation and prediction never see it.
     image_size : tuple of (height, width), default=None
         Size to resize image files to. None refuses files of different sizes.
+    background : str or tuple of (red, green, blue), default="white"
+        What the transparent pixels of image files show: the name of a colour that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Refused beside arrays.
     flip_averaging : bool, default=False
         Predict the mean of the probabilities of an image and of its mirror image [5]_, in twice
         the time. For images that show the same when mirrored left to right, as those of
@@ -140,6 +146,11 @@ class ImageClassifier(
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
         Shape of an image.
+    pixel_dtype_ : str
+        Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
+        where it is "uint8" and 16-bit files where it is "uint16".
+    background_ : tuple of (red, green, blue)
+        What the transparent pixels of image files show.
     model_ : keras.Model
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -187,6 +198,7 @@ class ImageClassifier(
         "standardize": ["boolean"],
         "augmentation": [ImageAugmenter, None],
         "image_size": [tuple, list, None],
+        "background": [str, tuple, list],
         "flip_averaging": ["boolean"],
         "shift_averaging": ["boolean"],
     }
@@ -203,6 +215,7 @@ class ImageClassifier(
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
         image_size: tuple[int, int] | None = None,
+        background: str | tuple[int, int, int] = "white",
         flip_averaging: bool = False,
         shift_averaging: bool = False,
         optimizer: Any = "muon",
@@ -215,6 +228,7 @@ class ImageClassifier(
         self.standardize = standardize
         self.augmentation = augmentation
         self.image_size = image_size
+        self.background = background
         self.flip_averaging = flip_averaging
         self.shift_averaging = shift_averaging
 
@@ -357,8 +371,10 @@ class ImageClassifier(
         """Validate images and view them as (n_samples, height, width, channels)."""
         if X is None:
             raise ValueError("X must be images, or the paths of image files; got None.")
-        if is_paths(X):
-            return self._check_files(X, y, reset=reset)
+        X, y = as_numpy(X, "X"), as_numpy(y, "y")
+        paths = as_paths(X)
+        if paths is not None:
+            return self._check_files(paths, y, reset=reset)
         if issparse(X):
             raise ValueError(
                 f"{type(self).__name__} takes dense images only, but X is a sparse "
@@ -393,6 +409,11 @@ class ImageClassifier(
                 f"image_size={self.image_size} resizes image files only, but X is an array of "
                 f"images of shape {shape}."
             )
+        if reset and parse_colour(self.background) != WHITE:
+            raise ValueError(
+                f"background={self.background!r} is for transparent pixels of image files only, "
+                f"but X is an array of images of shape {shape}."
+            )
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
             limit = np.finfo(np.float32).max
             if X.max() > limit or X.min() < -limit:
@@ -400,6 +421,8 @@ class ImageClassifier(
         if reset:
             self.input_shape_ = shape
             self.n_features_in_ = math.prod(shape)
+            self.pixel_dtype_ = X.dtype.name
+            self.background_ = WHITE
         elif X.ndim > 2 and shape != self.input_shape_:
             raise ValueError(
                 f"X has images of shape {shape}, but {type(self).__name__} is expecting images "
@@ -414,15 +437,44 @@ class ImageClassifier(
         if not reset:
             if not isinstance(y, str):
                 _, y = check_X_y(rows, y, estimator=self)
-            return ImageFiles(paths, shape=self.input_shape_, image_size=size), y
+                self._check_files_are_read_as_before(size)
+            return self._files_as_before(paths, size), y
         _, y = validate_data(self, rows, y)  # forgets the names of columns, too
         given = self._given_shape()
-        files = ImageFiles(paths, shape=given, image_size=size)
         if given is not None and size is not None and given[:2] != size:
             raise ValueError(f"input_shape={given} is not of image_size={size}; set one of them.")
+        background = parse_colour(self.background)
+        files = ImageFiles(paths, shape=given, image_size=size, background=background)
         self.input_shape_ = files.shape[1:]
         self.n_features_in_ = math.prod(self.input_shape_)
+        self.pixel_dtype_ = files.dtype.name
+        self.background_ = background
         return files, y
+
+    def _files_as_before(self, paths: Any, size: Any) -> ImageFiles:
+        # Estimators that 0.1.0 has saved know their shape only.
+        dtype = getattr(self, "pixel_dtype_", None)
+        return ImageFiles(
+            paths,
+            shape=self.input_shape_,
+            dtype=dtype if dtype in INTEGER_FILES else None,
+            image_size=size,
+            background=getattr(self, "background_", WHITE),
+        )
+
+    def _check_files_are_read_as_before(self, size: Any) -> None:
+        """Refuse to go on with a training whose files were read in another way."""
+        background = getattr(self, "background_", WHITE)
+        if parse_colour(self.background) != background:
+            raise ValueError(
+                f"background={self.background!r} differs from {background}, that of the first "
+                "fit; training continues on files that are read as before only."
+            )
+        if size is not None and size != self.input_shape_[:2]:
+            raise ValueError(
+                f"image_size={self.image_size} differs from {self.input_shape_[:2]}, that of the "
+                "first fit; training continues on files that are read as before only."
+            )
 
     def _given_shape(self) -> tuple[int, int, int] | None:
         if self.input_shape is None:
@@ -490,6 +542,9 @@ class ImageClassifier(
         shape = _sides(self.input_shape_, "input_shape_", 3)
         if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
             raise ValueError(f"its input_shape_={shape} is not that of its network")
+        parse_colour(getattr(self, "background_", WHITE))
+        if not isinstance(getattr(self, "pixel_dtype_", ""), str):
+            raise ValueError("its pixel_dtype_ is not the name of a dtype")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and names.shape != (self.n_features_in_,):
             raise ValueError("its feature_names_in_ are not one a feature")

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._image_files import Array, is_paths, read_images
+from ._image_files import WHITE, Array, as_paths, read_images
 from .plotting import check_images, draw_image, image_axes
 
 
@@ -180,15 +180,22 @@ class SaliencyDisplay:
         classes = estimator.classes_
         codes = probability.argmax(axis=1)
         if y is not None:
+            y = np.asarray(y)
             unknown = np.setdiff1d(y, classes)
             if len(unknown) or len(y) != len(codes):
                 raise ValueError(
                     f"y must have one of the classes {classes.tolist()} for each of "
-                    f"{len(codes)} images, got {np.asarray(y).tolist()}."
+                    f"{len(codes)} images, got {y.tolist()}."
                 )
             codes = np.searchsorted(classes, y)
-        if is_paths(X):
-            X = read_images(X, shape=estimator.input_shape_, image_size=estimator.image_size)
+        paths = as_paths(X)
+        if paths is not None:
+            X = read_images(
+                paths,
+                shape=estimator.input_shape_,
+                image_size=estimator.image_size,
+                background=getattr(estimator, "background_", WHITE),
+            )
         images = np.asarray(X).reshape(-1, *estimator.input_shape_)
         rows = np.arange(len(codes))
         maps = grad_cam(estimator.model_, images, codes)

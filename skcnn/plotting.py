@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from ._image_files import Array, is_paths, read_images
+from ._image_files import WHITE, Array, as_paths, read_images
+from .augmentation import as_numpy, read_if_paths, refuse_for_arrays
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -62,6 +64,7 @@ class AugmentationDisplay:
         *,
         n_variants: int = 6,
         random_state: int | None = None,
+        background: Any = "white",
         ax: Any = None,
     ) -> Self:
         """Augment images and draw them.
@@ -70,12 +73,15 @@ class AugmentationDisplay:
         ----------
         estimator : ImageAugmenter
             What augments, with a ``transform`` that takes a ``random_state``.
-        X : array-like of shape (n_images, height, width[, channels])
-            The images. Of channels that are neither one nor three the first is drawn.
+        X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
+            The images, or paths of image files of one size. Of channels that are neither one nor
+            three the first is drawn.
         n_variants : int, default=6
             Variants of each image.
         random_state : int, default=None
             Seed of the augmentation.
+        background : str or tuple of (red, green, blue), default="white"
+            What the transparent pixels of image files show.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None makes a figure.
 
@@ -84,6 +90,7 @@ class AugmentationDisplay:
         AugmentationDisplay
             The display, drawn.
         """
+        X = read_if_paths(X, background)
         images = check_images(X)
         # One call for all variants, so that mixup has partners even for a single image.
         changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
@@ -138,7 +145,7 @@ class AugmentationDisplay:
 
 def check_images(X: Any) -> Array:
     """Return images of one channel or three, the first where there are others."""
-    images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+    images = check_array(as_numpy(X, "X"), ensure_2d=False, allow_nd=True, input_name="X")
     if images.ndim not in (3, 4):
         raise ValueError(
             "X must be images of shape (n_samples, height, width[, channels]), got an array of "
@@ -147,6 +154,14 @@ def check_images(X: Any) -> Array:
     if images.ndim == 3:
         return images[..., None]  # type: ignore[no-any-return]
     return images if images.shape[-1] in (1, 3) else images[..., :1]  # type: ignore[no-any-return]
+
+
+def _background(estimator: Any) -> Any:
+    """Return what a classifier, or the one in a search or a pipeline, lays files over."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return getattr(estimator, "background_", WHITE)
 
 
 def image_axes(
@@ -376,6 +391,7 @@ class MisclassifiedImagesDisplay:
             class_names=class_names,
             n_columns=n_columns,
             figure=figure,
+            background="white" if as_paths(X) is None else _background(estimator),
         )
 
     @classmethod
@@ -390,6 +406,7 @@ class MisclassifiedImagesDisplay:
         class_names: Sequence[str] | None = None,
         n_columns: int = 6,
         figure: Any = None,
+        background: Any = "white",
     ) -> Self:
         """Draw the surest mistakes among predictions.
 
@@ -412,6 +429,8 @@ class MisclassifiedImagesDisplay:
             Images beside each other.
         figure : matplotlib.figure.Figure or SubFigure, default=None
             Where to draw. None makes a figure.
+        background : str or tuple of (red, green, blue), default="white"
+            What the transparent pixels of image files show.
 
         Returns
         -------
@@ -419,7 +438,10 @@ class MisclassifiedImagesDisplay:
             The display, drawn.
         """
         # Files one by one, as their sizes may differ.
-        images: Any = None if is_paths(X) else check_images(X)
+        paths = as_paths(X)
+        if paths is None:
+            X = check_images(X)
+            refuse_for_arrays(X, None, background)
         y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
         classes = np.asarray(classes)
         names = classes if class_names is None else np.asarray(class_names)
@@ -433,7 +455,10 @@ class MisclassifiedImagesDisplay:
         probability = y_proba.max(axis=1)
         wrong = np.flatnonzero(classes[best] != y_true)
         rows = wrong[np.argsort(-probability[wrong], kind="stable")][:n_images]
-        chosen = [read_images([X[row]])[0] if images is None else images[row] for row in rows]
+        if paths is None:
+            chosen = list(X[rows])
+        else:
+            chosen = [read_images([path], background=background)[0] for path in paths[rows]]
         shown = dict(zip(classes.tolist(), names.tolist(), strict=True))
         true = np.array([shown.get(label, label) for label in y_true[rows].tolist()])
         display = cls(chosen, true, names[best[rows]], probability[rows])

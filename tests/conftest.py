@@ -9,11 +9,12 @@ import pytest
 def run_python():
     """Run code in a new interpreter; give the finished process, which must have succeeded."""
 
-    def run(code, *arguments, **environment):
+    def run(code, *arguments, timeout=None, **environment):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             capture_output=True,
             text=True,
+            timeout=timeout,
             env={**os.environ, **environment},
         )
         if done.returncode:

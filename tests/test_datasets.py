@@ -1,5 +1,7 @@
 import io
+import os
 import pickle
+import shutil
 import struct
 import tarfile
 from typing import ClassVar
@@ -8,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skcnn import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
+from skcnn import (
+    ImageClassifier,
+    fetch_cifar10,
+    load_digit_images,
+    load_image_folder,
+    make_arithmetic,
+)
 from skcnn.datasets import CIFAR10_NAMES
 
 RNG = np.random.default_rng(0)
@@ -41,7 +49,8 @@ def folder(tmp_path):
 def test_folder_gives_paths_and_classes_in_order(folder):
     found = load_image_folder(folder)
     assert found.target_names == ["cat", "dog"]
-    assert found.target.tolist() == [0, 0, 0, 1, 1]
+    assert found.target.tolist() == ["cat", "cat", "cat", "dog", "dog"]
+    assert found.skipped == []
     expected = [f"cat/{i}.png" for i in range(3)] + [f"dog/{i}.png" for i in range(2)]
     assert found.data.tolist() == [str(folder / name) for name in expected]
     pixels = load_image_folder(str(folder), as_array=True)
@@ -80,6 +89,150 @@ def test_what_is_no_image_folder_is_refused(folder):
         load_image_folder(folder / "cat")
     with pytest.raises(ValueError, match="'path' parameter"):
         load_image_folder(3)
+
+
+def test_a_network_of_one_folder_scores_another_that_lacks_a_class(tmp_path):
+    for part, names in (("train", "ant bee cat"), ("test", "bee cat")):
+        for value, name in enumerate(["ant", "bee", "cat"]):
+            if name in names:
+                (tmp_path / part / name).mkdir(parents=True)
+                for index in range(8):
+                    image = Image.new("L", (4, 4), 100 * value + index)
+                    image.save(tmp_path / part / name / f"{index}.png")
+    train = load_image_folder(tmp_path / "train")
+    net = ImageClassifier("FC-8 -> RELU -> FCS", epochs=40, random_state=0)
+    net.fit(train.data, train.target)
+    assert net.classes_.tolist() == train.target_names == ["ant", "bee", "cat"]
+    for classes in (None, train.target_names, net.classes_):
+        test = load_image_folder(tmp_path / "test", classes=classes)
+        assert net.score(test.data, test.target) == 1
+        assert test.target_names == (["bee", "cat"] if classes is None else train.target_names)
+    (tmp_path / "test" / "ant").mkdir()
+    test = load_image_folder(tmp_path / "test", classes=train.target_names, as_array=True)
+    assert test.target.tolist() == ["bee"] * 8 + ["cat"] * 8
+    with pytest.raises(ValueError, match=r"class folder .*ant' is empty"):
+        load_image_folder(tmp_path / "test")
+
+
+def test_classes_set_the_order_and_what_may_be_there(folder):
+    found = load_image_folder(folder, classes=("emu", "dog", "cat"))
+    assert found.target_names == ["emu", "dog", "cat"]
+    assert found.target.tolist() == ["dog"] * 2 + ["cat"] * 3
+    with pytest.raises(ValueError, match=r"not in classes=\['cat', 'emu'\]: \['dog'\]"):
+        load_image_folder(folder, classes=["cat", "emu"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([], "classes must be the names"),
+        ([0, 1], "classes must be the names"),
+        ("cat", "'classes' parameter"),
+        (["cat", "dog", "cat"], "classes has a name twice"),
+    ],
+)
+def test_bad_classes_are_refused(folder, classes, message):
+    with pytest.raises(ValueError, match=message):
+        load_image_folder(folder, classes=classes)
+
+
+def test_classes_that_are_all_absent_are_refused(folder):
+    for name in ("cat", "dog"):
+        shutil.rmtree(folder / name)
+    (folder / ".git").mkdir()
+    (folder / "cat").mkdir()
+    with pytest.raises(ValueError, match=r"no file of the classes \['cat', 'dog'\]"):
+        load_image_folder(folder, classes=["cat", "dog"])
+
+
+def test_hidden_and_system_files_are_skipped(folder):
+    expected = load_image_folder(folder)
+    for name in ("__MACOSX", ".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN"):
+        (folder / name).mkdir()
+        (folder / "cat" / name).mkdir()
+        (folder / "cat" / name / "0.png").write_bytes(b"not an image")
+    for name in (".DS_Store", "._0.png", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini"):
+        (folder / "cat" / name).write_bytes(b"not an image")
+        (folder / name).write_bytes(b"not an image")
+    for on_error in ("raise", "skip"):
+        found = load_image_folder(folder, on_error=on_error)
+        assert found.data.tolist() == expected.data.tolist()
+        assert (found.target_names, found.skipped) == (["cat", "dog"], [])
+
+
+def spoil(folder):
+    """Put files that cannot be read among the images; give their paths and the reasons."""
+    reasons = {"labels.csv": "not an image", "notes.txt": "not an image", "half.png": "truncated"}
+    for name in ("labels.csv", "notes.txt"):
+        (folder / "cat" / name).write_text("a,b")
+    whole = (folder / "cat" / "0.png").read_bytes()
+    (folder / "cat" / "half.png").write_bytes(whole[:60])
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "dog" / "pipe")
+        reasons["pipe"] = "not a regular file"
+    (folder / "dog" / "lost.png").symlink_to(folder / "nowhere")
+    reasons["lost.png"] = "no such file"
+    return reasons
+
+
+def test_unreadable_images_are_reported_at_once_or_skipped(folder):
+    expected = load_image_folder(folder, as_array=True)
+    reasons = spoil(folder)
+    for as_array in (False, True):
+        with pytest.raises(ValueError, match="cannot read 5 of 10 image files") as caught:
+            load_image_folder(folder, as_array=as_array)
+        assert all(name in str(caught.value) for name in reasons)
+        found = load_image_folder(folder, as_array=as_array, on_error="skip")
+        assert found.target.tolist() == expected.target.tolist()
+        skipped = {os.path.basename(path): reason for path, reason in found.skipped}
+        assert set(skipped) == set(reasons)
+        assert all(reasons[name] in skipped[name] for name in reasons)
+    np.testing.assert_array_equal(found.data, expected.data)
+    with pytest.warns(UserWarning, match=r"5 files .* were skipped, .*half.png") as seen:
+        X, _ = load_image_folder(folder, on_error="skip", return_X_y=True)
+    assert (len(X), seen[0].filename) == (5, __file__)
+
+
+def test_images_that_break_off_are_skipped(folder):
+    # A whole head: only decoding shows it.
+    (folder / "cat" / "cut.bmp").write_bytes(bmp()[:-20])
+    found = load_image_folder(folder, on_error="skip")
+    assert [os.path.basename(path) for path, _ in found.skipped] == ["cut.bmp"]
+    assert len(found.data) == 5
+
+
+def bmp():
+    buffer = io.BytesIO()
+    Image.new("RGB", (5, 4)).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def test_a_folder_without_a_readable_image_is_refused(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a.csv").write_text("a,b")
+    with pytest.raises(ValueError, match=r"no image that can be read.*a.csv': it is not an image"):
+        load_image_folder(tmp_path, on_error="skip")
+
+
+def test_a_long_list_of_unreadable_images_is_cut(folder):
+    for number in range(25):
+        (folder / "cat" / f"{number}.csv").write_text("a,b")
+    with pytest.raises(ValueError, match="cannot read 25 of 30") as caught:
+        load_image_folder(folder)
+    assert str(caught.value).count(".csv") == 10
+    assert str(caught.value).endswith("and 15 more")
+
+
+def test_folders_of_more_than_8_bits(folder):
+    wide = RNG.integers(0, 2**16, (4, 5), dtype=np.uint16)
+    Image.fromarray(wide).save(folder / "cat" / "wide.png")
+    with pytest.raises(ValueError, match=r"0.png' has 8-bit and .*wide.png' 16-bit"):
+        load_image_folder(folder)
+    for file in (*folder.glob("cat/?.png"), *folder.glob("dog/?.png")):
+        Image.fromarray(wide).save(file)
+    found = load_image_folder(folder, as_array=True)
+    assert found.data.dtype == np.uint16
+    np.testing.assert_array_equal(found.data[0, ..., 0], wide)
 
 
 # CIFAR-10, in the format of its archive
@@ -154,6 +307,7 @@ def test_cifar10_from_image_files(tmp_path):
     X, y = fetch_cifar10(data_home=tmp_path, return_X_y=True)
     assert X.shape == (10, 32, 32, 3)
     assert y.tolist() == list(range(10))
+    assert y.dtype.kind == "i"
     with pytest.raises(ValueError, match="nor folders of images named train and test"):
         fetch_cifar10(data_home=tmp_path, subset="all")
     (tmp_path / "train" / "truck").rename(tmp_path / "train" / "lorry")
@@ -273,8 +427,31 @@ def test_all_questions_that_exist_and_not_one_more(operation, number):
         make_arithmetic(number + 1, operation=operation, n_digits=1)
 
 
+def test_differences_that_are_not_mirrored():
+    X, y = make_arithmetic(5050, n_digits=2, mirrored=False, random_state=0)
+    sides = [tuple(map(int, question.split("-"))) for question in X]
+    assert len({tuple(sorted(pair)) for pair in sides}) == 5050
+    assert y.tolist() == [str(a - b) for a, b in sides]
+    assert 0.4 < np.mean([a < b for a, b in sides]) < 0.6
+    with pytest.raises(ValueError, match=r"5051 is more than the 5050 .* mirrored=False"):
+        make_arithmetic(5051, n_digits=2, mirrored=False)
+    for operation in "+*":
+        given, default = (
+            make_arithmetic(50, operation=operation, random_state=0, **settings)[0].tolist()
+            for settings in ({"mirrored": False}, {})
+        )
+        assert given == default
+
+
 @pytest.mark.parametrize(
-    "arguments", [{"operation": "/"}, {"n_digits": 0}, {"n_samples": 0}, {"random_state": "a"}]
+    "arguments",
+    [
+        {"operation": "/"},
+        {"n_digits": 0},
+        {"n_samples": 0},
+        {"random_state": "a"},
+        {"mirrored": "no"},
+    ],
 )
 def test_bad_arithmetic_is_refused(arguments):
     with pytest.raises(ValueError, match=f"'{next(iter(arguments))}' parameter"):

@@ -35,10 +35,12 @@ GOOD_AUGMENTATION = clone(FLIPS_AND_SHIFTS).set_params(cutout=0.25)
 
 def hold_out(images: Any, share: float = 1) -> tuple[np.ndarray, ...]:
     """Hold out the last tenth of every class; take the first share of either part."""
-    labels = np.array(images.target_names)[images.target]
+    labels = images.target
+    if labels.dtype.kind == "i":
+        labels = np.array(images.target_names)[labels]
     train, held_out = [], []
-    for label in np.unique(images.target):
-        rows = np.flatnonzero(images.target == label)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
         first = len(rows) - len(rows) // 10
         train.append(rows[: round(share * first)])
         held_out.append(rows[first : first + round(share * (len(rows) - first))])

@@ -1,0 +1,72 @@
+"""Arrays of the array API standard, with scikit-learn's dispatch to their library and without."""
+
+import numpy as np
+import pytest
+import sklearn
+
+from skcnn import (
+    AugmentationDisplay,
+    ImageAugmenter,
+    ImageClassifier,
+    MisclassifiedImagesDisplay,
+    SaliencyDisplay,
+    SampleGenerator,
+    load_digit_images,
+)
+
+xp = pytest.importorskip("array_api_strict")
+X, Y = (data[:60] for data in load_digit_images(return_X_y=True))
+
+
+@pytest.fixture(params=[False, True], ids=["without dispatch", "with dispatch"], autouse=True)
+def dispatch(request, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with sklearn.config_context(array_api_dispatch=request.param):
+        yield
+
+
+def net():
+    return ImageClassifier("CONV-2 -> RELU -> FCS", epochs=1, random_state=0)
+
+
+@pytest.mark.parametrize("data", [X, X.astype(np.uint8), X.reshape(60, -1)])
+def test_estimators_take_them(data):
+    expected = net().fit(data, Y)
+    strict = xp.asarray(data)
+    fitted = net().fit(strict, xp.asarray(Y), xp.asarray(np.ones(60)))
+    for found in (fitted.predict_proba(strict), fitted.predict_proba(data)):
+        np.testing.assert_array_equal(found, expected.predict_proba(data))
+    np.testing.assert_array_equal(fitted.transform(strict), expected.transform(data))
+    np.testing.assert_array_equal(fitted.predict(strict), expected.predict(data))
+    assert fitted.score(strict, Y) == expected.score(data, Y)
+    fitted.partial_fit(strict, xp.asarray(Y))
+    np.testing.assert_array_equal(
+        fitted.predict_proba(data), expected.partial_fit(data, Y).predict_proba(data)
+    )
+
+
+def test_batches_and_displays_take_them():
+    strict, labels = xp.asarray(X), xp.asarray(Y)
+    batches = SampleGenerator(strict, labels, batch_size=4, shuffle=False)
+    np.testing.assert_array_equal(batches[0][0], X[:4].astype(np.float32))
+    augmenter = ImageAugmenter(horizontal_flip=True)
+    np.testing.assert_array_equal(
+        augmenter.transform(strict, random_state=0), augmenter.transform(X, random_state=0)
+    )
+    fitted = net().fit(X, Y)
+    display = AugmentationDisplay.from_estimator(augmenter, strict[:2, ...], random_state=0)
+    np.testing.assert_array_equal(display.images[..., 0], X[:2])
+    display = MisclassifiedImagesDisplay.from_estimator(fitted, strict, labels, n_images=2)
+    assert len(display.images) == 2
+    display = SaliencyDisplay.from_estimator(fitted, strict[:2, ...], labels[:2])
+    np.testing.assert_array_equal(display.images[..., 0], X[:2])
+
+
+def test_arrays_on_a_device_are_refused_by_name():
+    fitted = net().fit(X, Y)
+    away = xp.asarray(X, device=xp.Device("device1"))
+    for call in (fitted.predict, lambda X: net().fit(X, Y), ImageAugmenter().transform):
+        with pytest.raises(ValueError, match=r"X is an array of array_api_strict.*device1"):
+            call(away)
+    with pytest.raises(ValueError, match=r"y is an array of array_api_strict.*NumPy array"):
+        net().fit(X, xp.asarray(Y, device=xp.Device("device1")))
