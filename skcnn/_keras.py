@@ -272,6 +272,9 @@ class KerasEstimator(BaseEstimator):
     ) -> None:
         """Set the initial values that depend on the rows of the data it will be trained on."""
 
+    def _learn_range(self, X: Any, rows: Array) -> None:
+        """Learn the range of the rows of the data that are trained on."""
+
     def _balance(self, y: Any) -> Array | None:
         """Compute weights of samples from `class_weight`, None where there are none."""
         return None
@@ -524,6 +527,7 @@ class KerasEstimator(BaseEstimator):
         """Choose the rows to train on, their weights, and what to validate on."""
         weight = self._weights(X, y, sample_weight)
         rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        self._learn_range(X, rows)
         validation = None
         if self.validation_data is not None:
             held_out_data = self._check_validation_data(self.validation_data)

@@ -39,8 +39,19 @@ SIDES = ("height", "width", "channels")
 # How far shift averaging moves images, in pixels along both axes, and the weights.
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
 
+# Channels of grey, grey with alpha, colour, and colour with alpha.
+COLOURS = (1, 2, 3, 4)
+
+# Rows in which a prediction looks for the range of its pixels, and the share of the range of the
+# training from which on images count as scaled down: below that of 1 to 16, the pixels of digits.
+ROWS_OF_RANGE = 64
+NARROW = 15
+
 # Pixels of files whose range is fixed, so that no other files can be predicted.
 INTEGER_FILES = ("uint8", "uint16")
+
+# Steps of the range of values that rounding to float32 must leave apart.
+FLOAT32_LEVELS = 1000
 
 # On smaller images bfloat16 is no faster than float32.
 MIXED_PRECISION_PIXELS = 256
@@ -149,6 +160,11 @@ class ImageClassifier(
     pixel_dtype_ : str
         Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
         where it is "uint8" and 16-bit files where it is "uint16".
+    pixel_range_ : tuple of (low, high)
+        Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
+        of images of another scale.
+    image_size_ : tuple of (height, width) or None
+        Size that image files are resized to.
     background_ : tuple of (red, green, blue)
         What the transparent pixels of image files show.
     model_ : keras.Model
@@ -202,6 +218,9 @@ class ImageClassifier(
         "flip_averaging": ["boolean"],
         "shift_averaging": ["boolean"],
     }
+
+    pixel_range_: tuple[float, float] | None
+    image_size_: tuple[int, ...] | None
 
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
@@ -364,17 +383,34 @@ class ImageClassifier(
             )
         return X, OneHot(np.searchsorted(self.classes_, y), len(self.classes_))
 
-    def _check_inputs(self, X: Any) -> Array:
+    def _check_inputs(self, X: Any) -> Any:
         return self._check_images(X, reset=False)[0]
 
-    def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Array, Any]:
+    def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Any, Any]:
         """Validate images and view them as (n_samples, height, width, channels)."""
         if X is None:
             raise ValueError("X must be images, or the paths of image files; got None.")
         X, y = as_numpy(X, "X"), as_numpy(y, "y")
+        if not reset and not isinstance(y, str):
+            self._check_read_as_before()
         paths = as_paths(X)
         if paths is not None:
             return self._check_files(paths, y, reset=reset)
+        X, y = self._check_pixels(X, y, reset=reset)
+        if reset:
+            self._learn_shape(X)
+        elif X.ndim > 2 and _shape_of_images(X) != self.input_shape_:
+            raise ValueError(
+                f"X has images of shape {_shape_of_images(X)}, but {type(self).__name__} is "
+                f"expecting images of shape {self.input_shape_}{_hint(X, self.input_shape_)}."
+            )
+        X = X.reshape(len(X), *self.input_shape_)
+        if not reset:
+            self._check_range(X)
+        return X, y
+
+    def _check_pixels(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Any]:
+        """Validate an array of images or of rows of pixels."""
         if issparse(X):
             raise ValueError(
                 f"{type(self).__name__} takes dense images only, but X is a sparse "
@@ -403,44 +439,90 @@ class ImageClassifier(
         else:
             checked = check_X_y(X, y, allow_nd=True, estimator=self)
         X, y = (checked, y) if isinstance(y, str) else checked
-        shape = self._image_shape(X)
-        if self.image_size is not None and shape[:2] != tuple(self.image_size):
-            raise ValueError(
-                f"image_size={self.image_size} resizes image files only, but X is an array of "
-                f"images of shape {shape}."
-            )
-        if reset and parse_colour(self.background) != WHITE:
-            raise ValueError(
-                f"background={self.background!r} is for transparent pixels of image files only, "
-                f"but X is an array of images of shape {shape}."
-            )
+        if X.ndim > 2 and 0 in X.shape[1:]:
+            raise ValueError(f"X has images without pixels: their shape is {_shape_of_images(X)}.")
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
             limit = np.finfo(np.float32).max
             if X.max() > limit or X.min() < -limit:
                 raise ValueError("X has values too large for dtype('float32').")
-        if reset:
-            self.input_shape_ = shape
-            self.n_features_in_ = math.prod(shape)
-            self.pixel_dtype_ = X.dtype.name
-            self.background_ = WHITE
-        elif X.ndim > 2 and shape != self.input_shape_:
+        return X, y
+
+    def _learn_shape(self, X: Array) -> None:
+        """Learn how to read the images of an array."""
+        shape = self._shape_of_rows(X) if X.ndim == 2 else self._checked_shape(X)
+        size = self._given_size()
+        if size is not None and shape[:2] != size:
             raise ValueError(
-                f"X has images of shape {shape}, but {type(self).__name__} is expecting images "
-                f"of shape {self.input_shape_}."
+                f"image_size={self.image_size} resizes image files only, but X is an array of "
+                f"images of shape {shape}."
             )
-        return X.reshape(len(X), *(shape if reset else self.input_shape_)), y
+        if parse_colour(self.background) != WHITE:
+            raise ValueError(
+                f"background={self.background!r} is for transparent pixels of image files only, "
+                f"but X is an array of images of shape {shape}."
+            )
+        self.input_shape_ = shape
+        self.n_features_in_ = math.prod(shape)
+        self.pixel_dtype_ = X.dtype.name
+        self.pixel_range_ = None
+        self.image_size_ = size
+        self.background_ = WHITE
+
+    def _checked_shape(self, X: Array) -> tuple[int, int, int]:
+        """Return the shape of the images of an array, which must have their channels last."""
+        shape, given = _shape_of_images(X), self._given_shape()
+        if given is not None and given != shape:
+            raise ValueError(
+                f"input_shape={given} is not the shape of X's images, {shape}{_hint(X, given)}."
+            )
+        height, width, channels = shape
+        short, long = sorted((width, channels))
+        if given is None and height <= max(COLOURS) < short and long <= 4 * short:
+            raise ValueError(
+                f"X has images of shape {shape}, (height, width, channels), which look as if "
+                "their channels came first. Move them last with np.moveaxis(X, 1, -1), or set "
+                f"input_shape={shape} if that is their shape."
+            )
+        return shape
+
+    def _shape_of_rows(self, X: Array) -> tuple[int, int, int]:
+        """Return the shape of the images whose pixels are the rows of an array."""
+        n_features, given = X.shape[1], self._given_shape()
+        if given is None:
+            side = math.isqrt(n_features)
+            shape = (side, side, 1) if side * side == n_features else (1, n_features, 1)
+            if shape != getattr(self, "input_shape_", None):
+                warnings.warn(
+                    f"X has rows of {n_features} features, which are read as images of shape "
+                    f"{shape}. Set input_shape to the shape of the images.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return shape
+        if math.prod(given) != n_features:
+            raise ValueError(
+                f"input_shape={given} needs {math.prod(given)} features, but X has {n_features} "
+                "features."
+            )
+        return given
 
     def _check_files(self, paths: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Validate paths of image files; their pixels are read batch by batch."""
-        size = None if self.image_size is None else _sides(self.image_size, "image_size", 2)
         rows = np.zeros((len(paths), 1))
         if not reset:
             if not isinstance(y, str):
                 _, y = check_X_y(rows, y, estimator=self)
-                self._check_files_are_read_as_before(size)
-            return self._files_as_before(paths, size), y
+            files = ImageFiles(
+                paths,
+                shape=self.input_shape_,
+                dtype=self.pixel_dtype_ if self.pixel_dtype_ in INTEGER_FILES else None,
+                image_size=self.image_size_,
+                background=self.background_,
+            )
+            self._check_range(files)
+            return files, y
         _, y = validate_data(self, rows, y)  # forgets the names of columns, too
-        given = self._given_shape()
+        given, size = self._given_shape(), self._given_size()
         if given is not None and size is not None and given[:2] != size:
             raise ValueError(f"input_shape={given} is not of image_size={size}; set one of them.")
         background = parse_colour(self.background)
@@ -448,33 +530,28 @@ class ImageClassifier(
         self.input_shape_ = files.shape[1:]
         self.n_features_in_ = math.prod(self.input_shape_)
         self.pixel_dtype_ = files.dtype.name
+        self.pixel_range_ = None
+        self.image_size_ = size
         self.background_ = background
         return files, y
 
-    def _files_as_before(self, paths: Any, size: Any) -> ImageFiles:
-        # Estimators that 0.1.0 has saved know their shape only.
-        dtype = getattr(self, "pixel_dtype_", None)
-        return ImageFiles(
-            paths,
-            shape=self.input_shape_,
-            dtype=dtype if dtype in INTEGER_FILES else None,
-            image_size=size,
-            background=getattr(self, "background_", WHITE),
-        )
+    def _check_read_as_before(self) -> None:
+        """Refuse to continue with images that are read in another way."""
+        size, shape = self._given_size(), self._given_shape()
+        for name, new, learned in (
+            ("background", parse_colour(self.background), self.background_),
+            ("image_size", size, self.input_shape_[:2]),
+            ("input_shape", shape, self.input_shape_),
+        ):
+            if new not in (None, learned):
+                raise ValueError(
+                    f"{name} has changed since the last fit, from {learned} to {new}, but "
+                    "warm_start=True and partial_fit continue with images that are read as "
+                    "before. Set it back, or fit anew with warm_start=False."
+                )
 
-    def _check_files_are_read_as_before(self, size: Any) -> None:
-        """Refuse to go on with a training whose files were read in another way."""
-        background = getattr(self, "background_", WHITE)
-        if parse_colour(self.background) != background:
-            raise ValueError(
-                f"background={self.background!r} differs from {background}, that of the first "
-                "fit; training continues on files that are read as before only."
-            )
-        if size is not None and size != self.input_shape_[:2]:
-            raise ValueError(
-                f"image_size={self.image_size} differs from {self.input_shape_[:2]}, that of the "
-                "first fit; training continues on files that are read as before only."
-            )
+    def _given_size(self) -> tuple[int, ...] | None:
+        return None if self.image_size is None else _sides(self.image_size, "image_size", 2)
 
     def _given_shape(self) -> tuple[int, int, int] | None:
         if self.input_shape is None:
@@ -482,25 +559,37 @@ class ImageClassifier(
         given = _sides(self.input_shape, "input_shape", 2, 3)
         return given if len(given) == 3 else (*given, 1)  # type: ignore[return-value]
 
-    def _image_shape(self, X: Array) -> tuple[int, int, int]:
-        given = self._given_shape()
-        if X.ndim > 2:
-            shape = (*X.shape[1:], 1) if X.ndim == 3 else X.shape[1:]
-            if 0 in shape:
-                raise ValueError(f"X has images without pixels: their shape is {shape}.")
-            if given is not None and given != shape:
-                raise ValueError(f"input_shape={given} is not the shape of X's images, {shape}.")
-            return shape
-        n_features = X.shape[1]
-        if given is None:
-            side = math.isqrt(n_features)
-            return (side, side, 1) if side * side == n_features else (1, n_features, 1)
-        if math.prod(given) != n_features:
-            raise ValueError(
-                f"input_shape={given} needs {math.prod(given)} features, but X has {n_features} "
-                "features."
+    def _learn_range(self, X: Any, rows: Array) -> None:
+        low, high = pixel_range(X, rows)
+        if self.pixel_range_ is not None:
+            low, high = min(low, self.pixel_range_[0]), max(high, self.pixel_range_[1])
+        self.pixel_range_ = low, high
+
+    def _check_range(self, X: Any) -> None:
+        """Warn where images have another scale than those of the training."""
+        same_dtype = X.dtype.name == self.pixel_dtype_
+        if self.pixel_range_ is None or (same_dtype and X.dtype == np.uint8):
+            return
+        low, high = self.pixel_range_
+        if isinstance(X, ImageFiles):
+            if X.dtype.kind == "f" or same_dtype:
+                return
+            least, most = 0.0, float(np.iinfo(X.dtype).max)
+        else:
+            some = X[:ROWS_OF_RANGE]
+            least, most = float(some.min()), float(some.max())
+        span = high - low
+        wider = least <= low - span or most >= high + span
+        # Dark images are within the range of integers; a fraction of it is another scale.
+        narrower = low < most <= low + span / NARROW and not (same_dtype and X.dtype.kind in "iu")
+        if span and (wider or narrower):
+            warnings.warn(
+                f"X has pixels from {least:.6g} to {most:.6g} ({X.dtype}), but the network was "
+                f"fitted on pixels from {low:.6g} to {high:.6g} ({self.pixel_dtype_}); scale "
+                "them alike.",
+                UserWarning,
+                stacklevel=2,
             )
-        return given
 
     def _network_arguments(self, X: Array, y: Array) -> dict[str, Any]:
         return {
@@ -542,9 +631,25 @@ class ImageClassifier(
         shape = _sides(self.input_shape_, "input_shape_", 3)
         if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
             raise ValueError(f"its input_shape_={shape} is not that of its network")
-        parse_colour(getattr(self, "background_", WHITE))
-        if not isinstance(getattr(self, "pixel_dtype_", ""), str):
+        # What files of version 0.1.0 do not have.
+        defaults = {
+            "background_": WHITE,
+            "image_size_": self.image_size,
+            "pixel_dtype_": None,
+            "pixel_range_": None,
+        }
+        for name, default in defaults.items():
+            if not hasattr(self, name):
+                setattr(self, name, default)
+        parse_colour(self.background_)
+        if not isinstance(self.pixel_dtype_, str | None):
             raise ValueError("its pixel_dtype_ is not the name of a dtype")
+        if self.image_size_ is not None:
+            _sides(self.image_size_, "image_size_", 2)
+        if self.pixel_range_ is not None:
+            low, high = map(float, self.pixel_range_)
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(f"its pixel_range_={self.pixel_range_} is not one")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and names.shape != (self.n_features_in_,):
             raise ValueError("its feature_names_in_ are not one a feature")
@@ -626,6 +731,51 @@ def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: A
             stacklevel=2,
         )
     return np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
+
+
+def _shape_of_images(X: Array) -> tuple[int, int, int]:
+    height, width, channels = (*X.shape[1:], 1)[:3]
+    return height, width, channels
+
+
+def _hint(X: Array, expected: tuple[int, int, int]) -> str:
+    """Say how to move channels last where that gives the expected shape."""
+    if X.ndim == 4 and (*X.shape[2:], X.shape[1]) == expected:
+        return "; move the channels last with np.moveaxis(X, 1, -1)"
+    return ""
+
+
+def pixel_range(X: Any, rows: Array) -> tuple[float, float]:
+    """Return the lowest and highest value of images, the limits of the dtype for uint8.
+
+    Raises
+    ------
+    ValueError
+        If values differ by so little, beside their size, that float32 cannot tell them apart.
+    """
+    if X.dtype == np.uint8 or (isinstance(X, ImageFiles) and X.dtype.kind == "u"):
+        return 0.0, float(np.iinfo(X.dtype).max)
+    ends, errors = [], []
+    # Those of float32 and of up to 16 bits are exact.
+    is_exact = X.dtype.itemsize <= 2 or X.dtype == np.float32
+    exact = np.float64 if X.dtype.kind == "f" and X.dtype.itemsize <= 8 else np.longdouble
+    for part in row_chunks(X, rows, itemsize=8):
+        pixels = X[part].reshape(-1, X.shape[-1])
+        ends.append((pixels.min(axis=0), pixels.max(axis=0)))
+        if not is_exact:
+            errors.append(np.abs(pixels.astype(exact) - pixels.astype(np.float32)).max(axis=0))
+    low = np.min([low for low, _ in ends], axis=0).astype(exact)
+    high = np.max([high for _, high in ends], axis=0).astype(exact)
+    if not is_exact:
+        lost = (high > low) & (np.max(errors, axis=0) > (high - low) / FLOAT32_LEVELS)
+        if lost.any():
+            channel = int(lost.argmax())
+            raise ValueError(
+                f"X has values from {low[channel]} to {high[channel]} in channel {channel}, which "
+                "float32, in which networks compute, cannot tell apart. Subtract an offset such "
+                "as X.min() first."
+            )
+    return float(low.min()), float(high.max())
 
 
 def _gelu(x: Any) -> Any:

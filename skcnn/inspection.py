@@ -193,8 +193,8 @@ class SaliencyDisplay:
             X = read_images(
                 paths,
                 shape=estimator.input_shape_,
-                image_size=estimator.image_size,
-                background=getattr(estimator, "background_", WHITE),
+                image_size=estimator.image_size_,
+                background=estimator.background_,
             )
         images = np.asarray(X).reshape(-1, *estimator.input_shape_)
         rows = np.arange(len(codes))
