@@ -137,10 +137,9 @@ class ImageAugmenter(BaseEstimator):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
     >>> from sklearn.model_selection import GridSearchCV
-    >>> from skcnn import ImageAugmenter, MiniCNN
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import ImageAugmenter, MiniCNN, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> net = MiniCNN(epochs=5, augmentation=ImageAugmenter(), random_state=0)
     >>> search = GridSearchCV(net, {"augmentation__vertical_flip": [False, True]}, cv=2)
     >>> search.fit(X[:500], y[:500]).best_params_

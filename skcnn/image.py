@@ -198,9 +198,8 @@ class ImageClassifier(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import ImageClassifier
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import ImageClassifier, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> net = ImageClassifier("CONV-16 -> RELU -> POOL -> FCS", epochs=5, random_state=0)
     >>> net.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.8
     True
@@ -834,9 +833,8 @@ class FeedForward(ImageClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import FeedForward
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import FeedForward, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> FeedForward(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
     array([0, 1, 2])
     """
@@ -856,9 +854,8 @@ class MiniCNN(ImageClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import MiniCNN
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import MiniCNN, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> MiniCNN(epochs=15, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
     array([0, 1, 2])
     """
@@ -878,9 +875,8 @@ class StackedCNN(ImageClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import StackedCNN
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import StackedCNN, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> StackedCNN(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
     array([0, 1, 2])
     """
@@ -906,9 +902,8 @@ class VGGLite(ImageClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import VGGLite
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import VGGLite, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> VGGLite(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
     array([0, 1, 2])
     """
@@ -939,9 +934,8 @@ class SpeedNet(ImageClassifier):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import SpeedNet
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import SpeedNet, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> SpeedNet(epochs=3, random_state=0).fit(X[:600], y[:600]).predict(X[:3])
     array([0, 1, 2])
     """

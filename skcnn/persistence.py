@@ -90,9 +90,8 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
     Examples
     --------
     >>> import tempfile
-    >>> from sklearn.datasets import load_digits
-    >>> from skcnn import MiniCNN, load
-    >>> X, y = load_digits(return_X_y=True)
+    >>> from skcnn import MiniCNN, load, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
     >>> net = MiniCNN(epochs=1, random_state=0).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     net.save(f"{folder}/digits.skcnn")
