@@ -408,7 +408,7 @@ class ImageClassifier(
             if not isinstance(y, str):
                 _, y = check_X_y(rows, y, estimator=self)
                 self._check_files_are_read_as_before(size)
-            return self._files_as_before(paths, size), y
+            return self._files_as_before(paths, size, check=not isinstance(y, str)), y
         _, y = validate_data(self, rows, y)  # forgets the names of columns, too
         given = self._given_shape()
         if given is not None and size is not None and given[:2] != size:
@@ -421,7 +421,7 @@ class ImageClassifier(
         self.background_ = background
         return files, y
 
-    def _files_as_before(self, paths: Any, size: Any) -> ImageFiles:
+    def _files_as_before(self, paths: Any, size: Any, check: bool) -> ImageFiles:
         # Estimators that 0.1.0 has saved know their shape only.
         dtype = getattr(self, "pixel_dtype_", None)
         return ImageFiles(
@@ -430,6 +430,7 @@ class ImageClassifier(
             dtype=dtype if dtype in INTEGER_FILES else None,
             image_size=size,
             background=getattr(self, "background_", WHITE),
+            check=check,
         )
 
     def _check_files_are_read_as_before(self, size: Any) -> None:
