@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,8 @@ class ImageFiles:
         Size to resize the images to. None refuses images of another size.
     background : str or tuple of (red, green, blue), default="white"
         What transparent pixels show.
+    check : bool, default=False
+        Look at the head of every file even where `shape` and `dtype` are given.
 
     Raises
     ------
@@ -119,14 +122,16 @@ class ImageFiles:
         dtype: str | None = None,
         image_size: Sequence[int] | None = None,
         background: Any = "white",
+        check: bool = False,
     ) -> None:
         self.paths = path_array(paths)
         self.resize = image_size is not None
         self.background = parse_colour(background)
-        if shape is None or dtype is None:
-            heads, failed = _each_file(self._head, self.paths)
+        if shape is None or dtype is None or check:
+            expect = functools.partial(self._expected_head, shape, dtype)
+            heads, failed = _each_file(expect, self.paths)
             if failed:
-                raise _as_one(unreadable(self.paths) or failed, len(self.paths))
+                raise _as_one(_merged(failed, unreadable(self.paths)), len(self.paths))
             dtype = _common_dtype(self.paths, heads)
             if shape is None:
                 size = image_size or _common_size(self.paths, heads)
@@ -152,8 +157,13 @@ class ImageFiles:
             raise _as_one(_each_file(self._decode, self.paths)[1] or failed, len(self.paths))
         return out
 
-    def _head(self, path: str) -> Head:
-        return _head(path, self.background)
+    def _expected_head(self, shape: Any, dtype: str | None, path: str) -> Head:
+        with _opened(path) as image:
+            head = _head(image, self.background)
+            _check_dtype(head.dtype, dtype or head.dtype)
+            if shape is not None and not self.resize:
+                _check_size(head[:2], shape[:2])
+            return head
 
     def _decode(self, path: str) -> None:
         self._decode_into(path, np.empty(self.shape[1:], dtype=self.dtype))
@@ -162,20 +172,13 @@ class ImageFiles:
         height, width, channels = out.shape
         with _opened(path) as image:
             kind = _dtype(image)
-            if kind != out.dtype:
-                raise ValueError(
-                    f"it has {KINDS[kind]} pixels where {KINDS[out.dtype.name]} ones are expected"
-                )
+            _check_dtype(kind, out.dtype.name)
             layers = _layers(image, path, kind, channels, self.background)
             if self.resize:
                 layers = [
                     layer.resize((width, height), Image.Resampling.BILINEAR) for layer in layers
                 ]
-            elif layers[0].size != (width, height):
-                raise ValueError(
-                    f"it has {layers[0].height}x{layers[0].width} pixels where {height}x{width} "
-                    "are expected; set image_size to have images resized"
-                )
+            _check_size(layers[0].size[::-1], (height, width))
             if kind == "uint8":
                 out[:] = np.asarray(layers[0]).reshape(out.shape)
             else:
@@ -294,6 +297,13 @@ def _each_file(
     return done, failed
 
 
+def _merged(
+    some: list[UnreadableImageError], others: list[UnreadableImageError]
+) -> list[UnreadableImageError]:
+    """Return errors, one a file."""
+    return list({error.path: error for error in (*others, *some)}.values())
+
+
 def _as_one(errors: list[UnreadableImageError], n_files: int) -> ValueError:
     """Make one error that names the files of several."""
     if len(errors) == 1:
@@ -364,17 +374,29 @@ def _reason(path: str, error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _head(path: str, background: Colour) -> Head:
-    with _opened(path) as image:
-        # First what Pillow forgets when it decodes, as it does to find the tags of a PNG.
-        dtype = _dtype(image)
-        is_grey = image.mode in GREY_MODES or _raw_mode(image).startswith("LA")
-        shows_colour = image.has_transparency_data and len(set(background)) > 1
-        width, height = image.size
-        # The orientation tags from 5 on swap the sides, which Pillow has done already in a TIFF.
-        if image.format != "TIFF" and _orientation(image) >= 5:
-            width, height = height, width
-        return Head(height, width, 1 if is_grey and not shows_colour else 3, dtype)
+def _head(image: Image.Image, background: Colour) -> Head:
+    # First what Pillow forgets when it decodes, as it does to find the tags of a PNG.
+    dtype = _dtype(image)
+    is_grey = image.mode in GREY_MODES or _raw_mode(image).startswith("LA")
+    shows_colour = image.has_transparency_data and len(set(background)) > 1
+    width, height = image.size
+    # The orientation tags from 5 on swap the sides, which Pillow has done already in a TIFF.
+    if image.format != "TIFF" and _orientation(image) >= 5:
+        width, height = height, width
+    return Head(height, width, 1 if is_grey and not shows_colour else 3, dtype)
+
+
+def _check_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    if size != expected:
+        raise ValueError(
+            f"it has {size[0]}x{size[1]} pixels where {expected[0]}x{expected[1]} are expected; "
+            "set image_size to have images resized"
+        )
+
+
+def _check_dtype(dtype: str, expected: str) -> None:
+    if dtype != expected:
+        raise ValueError(f"it has {KINDS[dtype]} pixels where {KINDS[expected]} ones are expected")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -405,9 +427,22 @@ def _is_cut_to_8_bits(image: Any) -> bool:
             return codec == "ppm" and bool(arguments[-1] > 255)
         case "SGI":
             return codec == "SGI16" or (codec == "sgi_rle" and bool(arguments[-1] == 2))
+        case "JPEG2000":
+            return image.mode != "I;16" and _jpeg2000_bits(image) > 8
         case "TIFF":
             return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
     return ";16" in _raw_mode(image)
+
+
+def _jpeg2000_bits(image: Any) -> int:
+    """Read the bits of a value, which Pillow does not tell."""
+    place = image.fp.tell()
+    image.fp.seek(0)
+    head = image.fp.read(2**16)
+    image.fp.seek(place)
+    # The marker that begins the codestream, and with it the sizes, 42 bytes before this one.
+    sizes = head.find(b"\xff\x4f\xff\x51")
+    return (head[sizes + 42] & 0x7F) + 1 if 0 <= sizes < len(head) - 42 else 8
 
 
 def _dtype(image: Image.Image) -> str:

@@ -517,6 +517,7 @@ class ImageClassifier(
                 dtype=self.pixel_dtype_ if self.pixel_dtype_ in INTEGER_FILES else None,
                 image_size=self.image_size_,
                 background=self.background_,
+                check=not isinstance(y, str),
             )
             self._check_range(files)
             return files, y

@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import re
 import shutil
 import struct
 import traceback
@@ -199,6 +200,13 @@ def test_resizing_and_turning_keep_the_range(tmp_path):
         (tiff(DEEP[..., :3]), "deep.tiff"),
         (b"P6 7 5 65535\n" + DEEP[..., :3].astype(">u2").tobytes(), "deep.ppm"),
         (encoded(GREY, "SGI", bpc=2), "deep.sgi"),
+        # No encoder is at hand: the head of a file of bytes says what one of 16 bits says.
+        (
+            re.sub(
+                b"(\xff\x4f\xff\x51.{38})\x07", b"\\1\x0f", encoded(COLOUR, "JPEG2000"), flags=re.S
+            ),
+            "deep.jp2",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -807,6 +815,24 @@ def test_files_that_change_during_training_are_named(
     assert "tensorflow.python.framework.errors" not in shown
     shutil.copy(folder[0] / spoilt.relative_to(tmp_path / "copy"), spoilt)
     net(epochs=1).fit(X[rows], y[rows])  # what was compiled serves again
+
+
+def test_files_for_validation_are_checked_before_the_training(folder, tmp_path):
+    X, y = load_image_folder(folder[0], return_X_y=True)
+    small = saved(tmp_path, COLOUR, "small.png")
+    wide = tmp_path / "wide.png"
+    wide.write_bytes(png(RNG.integers(0, 2**16, (6, 8, 3), dtype=np.uint16)))
+    lost = tmp_path / "lost.png"
+    last = [*X[:-3], small, wide, lost]
+    epochs = []
+    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+    with pytest.raises(ValueError, match=r"validation_data: cannot read 3 of 60") as caught:
+        net(validation_data=(last, y), callbacks=[count]).fit(X, y)
+    reasons = ["5x7 pixels where 6x8", "16-bit pixels where 8-bit", "no such file"]
+    assert all(reason in str(caught.value) for reason in reasons)
+    assert epochs == []
+    with pytest.raises(ValueError, match="cannot read 3 of 60"):
+        net().fit(X, y).partial_fit(last, y)
 
 
 def test_bad_files_stop_fit_and_predict(folder, tmp_path):
