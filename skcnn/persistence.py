@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
+import stat
 import tempfile
 import warnings
 import zipfile
@@ -18,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._archive import LoadError, attributes, encode, read, write
+from ._archive import LoadError, attributes, check_path, check_target, encode, read, write
 from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
 from ._quiet import LEVEL
 
@@ -27,14 +29,21 @@ if TYPE_CHECKING:
 
 KIND = "estimator"
 
-# Data, not a setting: it may be many times as large as the network.
-LEFT_OUT = ("validation_data",)
+# Data, not a setting: it may be many times as large as the network; and a folder that the fit of
+# whoever loads the file should not write to.
+LEFT_OUT = ("checkpoint_dir", "validation_data")
 
 METADATA = "skcnn.json"
 
 
 def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
     """Write an estimator, fitted or not, to a file that :func:`load` reads."""
+    check_target(check_path(path), stat.S_ISREG, "a file")
+    if estimator.__sklearn_is_fitted__() and not _finite(estimator._state):
+        raise ValueError(
+            f"This {type(estimator).__name__} cannot be saved: its network has weights that are "
+            "not finite. Fit it again, with a smaller learning_rate."
+        )
     parameters, left_out = estimator.get_params(deep=False), []
     for name, value in list(parameters.items()):
         try:
@@ -46,8 +55,8 @@ def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
             del parameters[name]
     if left_out:
         warnings.warn(
-            f"The file will not have {', '.join(left_out)}, which it could only hold as code or "
-            "data; set them again after loading.",
+            f"The file will not have {', '.join(left_out)}, which are data, code or a place on "
+            "this machine; set them again after loading.",
             UserWarning,
             stacklevel=3,
         )
@@ -102,12 +111,28 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
     return read(path, KIND, _restored)
 
 
-def _restored(content: dict[str, Any]) -> KerasEstimator:
-    estimator: KerasEstimator = content["estimator"]
+def _restored(content: Any) -> KerasEstimator:
+    from ._keras import KerasEstimator
+
+    estimator = content.get("estimator") if isinstance(content, dict) else content
+    if not isinstance(estimator, KerasEstimator):
+        raise LoadError(f"it holds no estimator, but a {type(estimator).__name__}")
+    if estimator.checkpoint_dir is not None:  # of version 0.1.0
+        warnings.warn(
+            f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is left out; set it again "
+            "to write checkpoints.",
+            UserWarning,
+            stacklevel=4,
+        )
+        estimator.checkpoint_dir = None
     if "state" in content:
         plan = Plan(type(estimator)._build, content["network"])
         state = State(**content["state"])
-        estimator._check_restored(dict(plan.arguments), state)
+        arguments = dict(plan.arguments)
+        given = inspect.signature(plan.build).parameters.values()
+        if set(arguments) != {each.name for each in given if each.default is each.empty}:
+            raise LoadError(f"its network has the arguments {list(arguments)}")
+        estimator._check_restored(arguments, state)
         _check_state(plan, state)
         estimator._plan = plan
         estimator._keep(state)
@@ -115,12 +140,12 @@ def _restored(content: dict[str, Any]) -> KerasEstimator:
 
 
 @functools.lru_cache(maxsize=MAX_FORWARDS)
-def _variables(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
+def _variables(plan: Plan) -> dict[str, list[tuple[Any, Any]]]:
     """List shapes and dtypes of what a network has, before any of it is made."""
     with tf.Graph().as_default():  # builds the layers without their values
         model = plan.model()
     return {
-        name: [(tuple(variable.shape), variable.dtype) for variable in variables]
+        name: [(tuple(variable.shape), np.dtype(variable.dtype)) for variable in variables]
         for name, variables in (("weights", model.weights), ("seeds", seed_variables(model)))
     }
 
@@ -128,10 +153,19 @@ def _variables(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
 def _check_state(plan: Plan, state: State) -> None:
     """Compare the arrays with what the network has."""
     for name, expected in _variables(plan).items():
-        if [(array.shape, array.dtype.name) for array in getattr(state, name)] != expected:
+        arrays = getattr(state, name)
+        if [(array.shape, array.dtype) for array in arrays] != expected:
             raise LoadError(f"its {name} are not those of its network")
-    if not all(isinstance(value, np.ndarray) for value in state.optimizer):
+    if not _finite(state):
+        raise LoadError("its network has weights that are not finite")
+    if not all(
+        isinstance(value, np.ndarray) and value.dtype.kind in "biuf" for value in state.optimizer
+    ):
         raise LoadError("the state of its optimizer is no list of arrays")
+
+
+def _finite(state: State) -> bool:
+    return all(np.isfinite(weight).all() for weight in state.weights)
 
 
 @contextmanager
