@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import json
@@ -20,7 +21,18 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._archive import LoadError, attributes, check_path, check_target, encode, read, write
+from ._archive import (
+    KERAS_CLASSES,
+    LOADABLE,
+    LoadError,
+    attributes,
+    check_path,
+    check_target,
+    copy_permissions,
+    encode,
+    read,
+    write,
+)
 from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
 from ._quiet import LEVEL
 
@@ -34,6 +46,9 @@ KIND = "estimator"
 LEFT_OUT = ("checkpoint_dir", "validation_data")
 
 METADATA = "skcnn.json"
+
+# What TensorFlow and Keras write into the folder of a SavedModel.
+SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
@@ -217,14 +232,52 @@ def export(estimator: KerasEstimator, path: str | os.PathLike[str], format: str)
         raise ImportError(
             "format='onnx' needs the packages onnx and tf2onnx: pip install 'skcnn[export]'"
         )
-    path = Path(path)
+    if format == "tf_saved_model":
+        target = check_target(check_path(path), stat.S_ISDIR, "the folder of a SavedModel")
+        _check_saved_model(target, path)
+    else:
+        target = check_target(check_path(path), stat.S_ISREG, "a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
     metadata = json.dumps(estimator._metadata(), default=str)
     model = estimator._network_to_export()
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what has been called
     # Beside the target and then moved, so that it is never there by half.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
         with _all_as_it_was():
             model.export(written, format=format, verbose=False)
         ADD_METADATA[format](written, metadata)
-        os.replace(written, path)
+        _replace(target, written, Path(folder, "old"))
+
+
+def _check_saved_model(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Check that a folder has nothing that is not of a SavedModel."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if names and not ({"saved_model.pb"} <= names <= SAVED_MODEL):
+        raise FileExistsError(
+            errno.EEXIST, "the folder is no SavedModel, so it is not replaced", os.fspath(path)
+        )
+
+
+def _replace(target: Path, written: Path, old: Path) -> None:
+    """Put what was written in place, with the permissions of what was there."""
+    for replaced in [target, *target.rglob("*")]:
+        new = written / replaced.relative_to(target)
+        if new.exists():
+            copy_permissions(replaced, new)
+    if target.is_dir():  # cannot be replaced in one step
+        os.replace(target, old)
+    try:
+        os.replace(written, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+
+
+def trusted_types() -> list[str]:
+    """List the types in a pickled estimator that other formats ask to be trusted."""
+    types: list[Any] = [Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
+    types += {cls._build for cls in LOADABLE.values() if hasattr(cls, "_build")}
+    return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)

@@ -186,8 +186,8 @@ class OneHot:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def stamps(self) -> tuple[Array, tuple[int, ...]]:
-        """Return what makes two of these equal."""
+    def fingerprint(self) -> tuple[Array, tuple[int, ...]]:
+        """Return a fingerprint of the contents."""
         return self.codes, self.shape
 
     def __getitem__(self, rows: Any) -> Array:
@@ -315,6 +315,9 @@ class Seq2SeqRNN(KerasEstimator):
         "decoder": [StrOptions({"repeat", "attention"})],
         "reverse_input": ["boolean"],
         "show_samples": [Interval(Integral, 0, None, closed="left")],
+    }
+    _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
+        "show_samples"
     }
     _monitor = "val_exact_match"
     _build = staticmethod(build_seq2seq)
