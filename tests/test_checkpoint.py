@@ -1,6 +1,7 @@
 """Trainings that are broken off, in every way a process can die, and go on."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -345,7 +346,7 @@ def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
     with pytest.raises(ValueError if matters else no_training) as raised:
         after.fit(inputs, targets)
     if matters:
-        assert f"holds a training with other {name}. Give" in str(raised.value)
+        assert re.search(rf"a training with other (X and )?{name}\. Give", str(raised.value))
 
 
 # Several fits and one folder
@@ -418,7 +419,7 @@ def test_a_folder_of_another_thread_is_refused_while_it_fits(tmp_path):
 def test_a_fit_that_fails_gives_its_folder_back(tmp_path):
     kept = []  # a traceback holds all that the fit had
     for y in (Y[:5], [0] * len(X)):
-        with pytest.raises(ValueError, match="y|inconsistent") as raised:
+        with pytest.raises(ValueError, match=r"inconsistent|one class") as raised:
             one_layer(checkpoint_dir=tmp_path).fit(X, y)
         kept.append(raised)
 
@@ -442,11 +443,11 @@ def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
     )
     with pytest.raises(
         (RuntimeError, ValueError),
-        match="is in use by|a training with other .*a folder of its own",
+        match=r"is in use by|a training with other .*a folder of its own",
     ):
         search.fit(X, Y)
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert saved(tmp_path)["finished"]
+    assert saved(tmp_path)["identity"]
 
 
 def test_a_warm_start_is_a_training_of_its_own(tmp_path):
