@@ -182,10 +182,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._compare(self.saved.identity)
 
     def _compare(self, other: dict[str, str]) -> None:
-        names = [name for name in self.identity if name in other]
-        differing = [name for name in names if self.identity[name] != other[name]]
-        # What one has alone, such as n_iter_no_change, may follow from what differs.
-        differing = differing or sorted(self.identity.keys() ^ other.keys())
+        names = {**self.identity, **other}
+        differing = [name for name in names if self.identity.get(name) != other.get(name)]
         if differing:
             last = differing.pop()
             listed = f"{', '.join(differing)} and {last}" if differing else last

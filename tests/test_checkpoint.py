@@ -346,7 +346,7 @@ def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
     with pytest.raises(ValueError if matters else no_training) as raised:
         after.fit(inputs, targets)
     if matters:
-        assert re.search(rf"a training with other (X and )?{name}\. Give", str(raised.value))
+        assert re.search(rf"a training with other .*\b{name}\b", str(raised.value))
 
 
 # Several fits and one folder
