@@ -11,7 +11,7 @@ with quiet_tensorflow_start():
     from .image import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
     from .inspection import FilterDisplay, SaliencyDisplay
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
-    from .persistence import load
+    from .persistence import load, trusted_types
     from .plotting import (
         AugmentationDisplay,
         MisclassifiedImagesDisplay,
@@ -21,7 +21,12 @@ with quiet_tensorflow_start():
 
 keep_to_share()
 
+# What ``skops.io.load(file, trusted=TRUSTED_TYPES)`` needs to load an estimator: the names of the
+# types that it is made of, skcnn's and Keras's optimizers and learning-rate schedules.
+TRUSTED_TYPES = trusted_types()
+
 __all__ = [
+    "TRUSTED_TYPES",
     "AugmentationDisplay",
     "CharacterTable",
     "FeedForward",

@@ -300,6 +300,16 @@ def count(placed: list[tuple[Layer, int]]) -> int:
     )
 
 
+def n_weighted(layers: tuple[Layer, ...]) -> int:
+    """Count the layers that have weights."""
+    return sum(
+        n_weighted(layer.body)
+        if isinstance(layer, Residual)
+        else isinstance(layer, Conv | Dense) or layer in (Simple("BN"), Simple("FCS"))
+        for layer in layers
+    )
+
+
 def check_body(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
     """Reject what cannot stand in a residual body, which maps an image to an image."""
     for layer, start in placed:

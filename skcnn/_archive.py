@@ -1,21 +1,26 @@
 """Files of plain values and arrays, written whole or not at all and read without running code.
 
-A file is a zip of ``metadata.json`` and one ``.npy`` an array. Nothing in it is compressed, so
-what is read is never larger than the file; nothing is unpacked to disk; and no name in it is
-imported: a class is looked up among those that registered themselves.
+A file is a zip of ``metadata.json`` and one ``.npy`` an array. Nothing in it is compressed and
+each array is referred to once, so what is read is never much larger than the file; nothing is
+unpacked to disk; and no name in it is imported: a class is looked up among those that registered
+themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import io
 import json
 import math
 import os
+import stat
+import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -35,10 +40,26 @@ DOCUMENT = "metadata.json"
 # NumPy's kinds without objects, which only a pickle could hold.
 KINDS = "biufcSUmM"
 
+# Dictionary keys of other types can be chosen so that their hashes collide, and reading n of
+# them would take time proportional to n**2. Larger integers than these are such keys.
+KEYS = (str, int, float, np.bool_, np.integer, np.float64, np.float32, np.float16, np.bytes_)
+MAX_KEY = 2**64
+
+# Making an optimizer takes milliseconds, and a few bytes in a file ask for one.
+MAX_OBJECTS = 100
+
+# What an error says of the cause at most, which may quote what the file holds.
+MAX_REASON = 1000
+
+# Attributes that an estimator makes when they are asked for.
+COMPUTED = (property, functools.cached_property)
+
 # Classes whose objects a file may hold, under their names.
 LOADABLE: dict[str, type[BaseEstimator]] = {}
 
 SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
+# What Keras's optimizers and schedules take, alone or in a list.
+FLAT = (str, int, float, np.generic, np.ndarray, SCHEDULE)
 KERAS_CLASSES = {
     name: value
     for module in (keras.optimizers, keras.optimizers.schedules)
@@ -80,8 +101,48 @@ def versions() -> dict[str, str]:
 # Files
 
 
+def check_path(path: Any, name: str = "path") -> Path:
+    """Check that an argument names a file.
+
+    Raises
+    ------
+    TypeError
+        If it is no str or path.
+    ValueError
+        If it is empty or has a null character.
+    """
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str or a path object, got {path!r}.")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the name of a file, got {path!r}.")
+    return Path(text)
+
+
+def check_target(path: Path, kind: Callable[[int], bool], expected: str) -> Path:
+    """Follow a link to what is to be replaced, which must not be there or be of a kind."""
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and not kind(target.stat().st_mode):
+        number = errno.EISDIR if target.is_dir() else errno.EEXIST
+        raise OSError(number, f"path must be {expected}, but is {describe(target)}", str(path))
+    return target
+
+
+def describe(path: Path) -> str:
+    """Name the kind of what is at a path."""
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFREG: "a file",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
+
+
 def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     """Write a file so that at every moment it is there whole, the old one or the new.
+
+    It has the permissions of the file it replaces, or those of any new file. A link is followed.
 
     Raises
     ------
@@ -98,16 +159,17 @@ def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
         "versions": versions(),
         "content": encode(content, arrays),
     }
-    path = Path(path)
-    # A name of this process, so that two that write one file do not write into each other.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    target = check_target(check_path(path), stat.S_ISREG, "a file")
+    # Unique, so that two writers of one file do not write into each other.
+    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             _write_zip(file, json.dumps(document, indent=1), arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        copy_permissions(target, temporary)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise type(error)(
             error.errno, f"{path} cannot be written: {error.strerror}", str(path)
@@ -115,6 +177,16 @@ def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     finally:
         with contextlib.suppress(OSError):  # it may never have been there
             temporary.unlink()
+
+
+def copy_permissions(old: Path, new: Path) -> None:
+    """Give a new file the owner, where that is allowed, and the mode of the one it replaces."""
+    with contextlib.suppress(FileNotFoundError):
+        status = old.stat()
+        if hasattr(os, "chown"):
+            with contextlib.suppress(PermissionError):
+                os.chown(new, status.st_uid, status.st_gid)
+        os.chmod(new, stat.S_IMODE(status.st_mode))
 
 
 def _write_zip(file: Any, document: str, arrays: list[Array]) -> None:
@@ -145,26 +217,36 @@ def read(path: str | os.PathLike[str], kind: str, understand: Callable[[Any], Re
     OSError
         If the file cannot be opened.
     """
-    data = Path(path).read_bytes()
-    try:
-        document, arrays = _read_zip(data)
-        if document["format"] != FORMAT or document["kind"] != kind:
-            raise LoadError(f"it is not a file in which skcnn keeps {kind}s")
-        if document["format_version"] > FORMAT_VERSION:
-            raise LoadError(
-                f"it was written by skcnn {document['versions']['skcnn']}, which is newer than "
-                f"this, {versions()['skcnn']}"
-            )
-        return understand(decode(document["content"], arrays))
-    # A damaged file may fail anywhere between the zip and the network.
-    except Exception as error:
-        known = isinstance(error, ValueError | zipfile.BadZipFile)
-        reason = str(error) if known else repr(error)
-        raise LoadError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
+    path = check_path(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # reading a named pipe would wait for a writer
+        raise LoadError(f"{path} cannot be loaded: it is {describe(path)}, not a file")
+    with open(path, "rb") as file:
+        try:
+            return understand(_content(file, kind))
+        # A damaged file may fail anywhere between the zip and the network.
+        except Exception as error:
+            known = isinstance(error, ValueError | zipfile.BadZipFile)
+            reason = str(error) if known else repr(error)
+            if len(reason) > MAX_REASON:
+                reason = f"{reason[:MAX_REASON]}..."
+            raise LoadError(f"{path} cannot be loaded: {reason}") from error
 
 
-def _read_zip(data: bytes) -> tuple[dict[str, Any], list[Array]]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def _content(file: IO[bytes], kind: str) -> Any:
+    document, arrays = _read_zip(file)
+    if document["format"] != FORMAT or document["kind"] != kind:
+        raise LoadError(f"it is not a file in which skcnn keeps {kind}s")
+    if document["format_version"] > FORMAT_VERSION:
+        raise LoadError(
+            f"it was written by skcnn {document['versions']['skcnn']}, which is newer than "
+            f"this, {versions()['skcnn']}"
+        )
+    return decode(document["content"], arrays)
+
+
+def _read_zip(file: IO[bytes]) -> tuple[dict[str, Any], list[Array]]:
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         expected = [DOCUMENT, *map(_entry, range(len(entries) - 1))]
         for entry, name in zip(entries, expected, strict=True):
@@ -172,29 +254,32 @@ def _read_zip(data: bytes) -> tuple[dict[str, Any], list[Array]]:
                 raise LoadError(f"its entry {entry.filename!r} should be {name!r}")
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
                 raise LoadError(f"its entry {name!r} is compressed")
-        if sum(entry.file_size for entry in entries) > len(data):
+        if sum(entry.file_size for entry in entries) > size:
             raise LoadError("its entries are larger than the file")
         document = json.loads(archive.read(entries[0]))
-        return document, [_array(archive.read(entry)) for entry in entries[1:]]
+        return document, [_array(archive.read(entry), size) for entry in entries[1:]]
 
 
 def _entry(number: int) -> str:
     return f"arrays/{number}.npy"
 
 
-def _array(data: bytes) -> Array:
+def _array(data: bytes, most: int) -> Array:
     file = io.BytesIO(data)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     shape, in_columns, dtype = readers[np.lib.format.read_magic(file)](file)
-    body = data[file.tell() :]
     if dtype.kind not in KINDS:
         raise LoadError(f"it has an array of {dtype}, which could run code")
-    if math.prod(shape) * dtype.itemsize != len(body):
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
         raise LoadError("it has an array of another size than it says")
-    return np.ndarray(shape, dtype, buffer=body, order="F" if in_columns else "C").copy("K")
+    # Items of no bytes, and no items along one axis, leave the other axes free.
+    if not dtype.itemsize or math.prod(n or 1 for n in shape) * dtype.itemsize > most:
+        raise LoadError(f"it has an array of {dtype} of the shape {shape}, which has no values")
+    order: Literal["F", "C"] = "F" if in_columns else "C"
+    return np.ndarray(shape, dtype, data, file.tell(), order=order).copy("K")
 
 
 # Values. JSON has no tuples, arrays or keys that are numbers: what it has not is an object with
@@ -225,6 +310,8 @@ def encode(value: Any, arrays: list[Array]) -> Any:
         case tuple():
             return {"tuple": every(value)}
         case dict():
+            for key in value:
+                _check_key(key)
             return {"dict": [every(item) for item in value.items()]}
         case os.PathLike():
             return os.fspath(value)
@@ -234,6 +321,7 @@ def encode(value: Any, arrays: list[Array]) -> Any:
             config = value.get_config()
             if isinstance(config.get("learning_rate"), dict):
                 config["learning_rate"] = value._learning_rate
+            _check_config(config)
             return {"keras": type(value).__name__, "config": encode(config, arrays)}
         case BaseEstimator() if class_name(type(value)) in LOADABLE:
             return {
@@ -249,52 +337,97 @@ def _encode_array(value: Any, arrays: list[Array]) -> Any:
     if array.dtype.kind == "O":
         shape = list(array.shape)
         return {"objects": [encode(item, arrays) for item in array.flat], "shape": shape}
-    if array.dtype.kind not in KINDS:
+    if array.dtype.kind not in KINDS or not array.dtype.itemsize:
         raise TypeError(f"an array of {array.dtype} cannot be saved")
     arrays.append(array)
     return {"array": len(arrays) - 1, "scalar": isinstance(value, np.generic)}
 
 
+def _check_key(key: Any) -> None:
+    if not (key is None or isinstance(key, KEYS)) or (isinstance(key, int) and abs(key) > MAX_KEY):
+        raise TypeError(f"a dict with the key {key!r} cannot be saved")
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    """Check that the arguments of an optimizer or a schedule are flat, as Keras's all are."""
+    for name, value in config.items():
+        items = value if isinstance(value, list | tuple) else [value]
+        if not all(item is None or isinstance(item, FLAT) for item in items):
+            raise TypeError(f"a Keras object with {name}={value!r} cannot be saved")
+
+
 def decode(value: Any, arrays: list[Array]) -> Any:
-    """Turn what :func:`encode` made into the value."""
+    """Turn what :func:`encode` made into the value, taking its arrays out of the list."""
+    return _Decoder(arrays).decode(value)
 
-    def every(values: Any) -> list[Any]:
-        return [decode(item, arrays) for item in values]
 
-    match value:
-        case list():
-            return every(value)
-        case {"tuple": items}:
-            return tuple(every(items))
-        case {"dict": items}:
-            return dict(every(item) for item in items)
-        case {"array": number, "scalar": scalar}:
-            array = arrays[range(len(arrays))[number]]
-            return array[()] if scalar else array
-        case {"objects": items, "shape": shape}:
-            objects = np.empty(len(items), dtype=object)
-            objects[:] = every(items)
-            return objects.reshape(shape)
-        case {"class": name}:
-            return KERAS_CLASSES[name]
-        case {"keras": name, "config": config}:
-            return KERAS_CLASSES[name](**decode(config, arrays))
-        case {"object": name, "parameters": parameters, "attributes": learnt}:
-            if name not in LOADABLE:
-                raise LoadError(
-                    f"it holds a {name}, a class that is not there; import the module that "
-                    "defines it first"
-                )
-            restored = LOADABLE[name](**decode(parameters, arrays))
-            restored._validate_params()
-            for attribute, item in decode(learnt, arrays).items():
-                if attribute.startswith("_") or not attribute.endswith("_"):
-                    raise LoadError(f"{attribute!r} is no name of a learnt attribute")
-                setattr(restored, attribute, item)
-            return restored
-        case dict():
-            raise LoadError(f"it has an unknown kind of value with the keys {sorted(value)}")
-    return value
+class _Decoder:
+    """Makes values, in time and memory proportional to what they are made from."""
+
+    def __init__(self, arrays: list[Array]) -> None:
+        self.arrays = dict(enumerate(arrays))
+        self.n_objects = 0
+
+    def every(self, values: list[Any]) -> list[Any]:
+        for index, item in enumerate(values):  # in place, as lists may be most of a file
+            values[index] = self.decode(item)
+        return values
+
+    def decode(self, value: Any) -> Any:
+        match value:
+            case list():
+                return self.every(value)
+            case {"tuple": list(items)}:
+                return tuple(self.every(items))
+            case {"dict": list(items)}:
+                return self.dictionary(items)
+            case {"array": int(number), "scalar": scalar}:
+                if number not in self.arrays:
+                    raise LoadError(f"its array {number} is not there, or used before")
+                array = self.arrays.pop(number)
+                return array[()] if scalar else array
+            case {"objects": list(items), "shape": list(shape)}:
+                return np.fromiter(self.every(items), object, len(items)).reshape(shape)
+            case {"class": name}:
+                return KERAS_CLASSES[name]
+            case {"keras": name, "config": config}:
+                self.count_object()
+                config = self.decode(config)
+                _check_config(config)
+                return KERAS_CLASSES[name](**config)
+            case {"object": name, "parameters": parameters, "attributes": learnt}:
+                self.count_object()
+                return self.estimator(name, parameters, learnt)
+            case dict():
+                raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
+        return value
+
+    def dictionary(self, items: list[Any]) -> dict[Any, Any]:
+        decoded = {}
+        for key, item in map(self.every, items):
+            _check_key(key)
+            decoded[key] = item
+        return decoded
+
+    def count_object(self) -> None:
+        self.n_objects += 1
+        if self.n_objects > MAX_OBJECTS:
+            raise LoadError(f"it has more than {MAX_OBJECTS} objects")
+
+    def estimator(self, name: str, parameters: Any, learnt: Any) -> BaseEstimator:
+        if name not in LOADABLE:
+            raise LoadError(
+                f"it holds a {name}, a class that is not there; import the module that defines it "
+                "first"
+            )
+        restored = LOADABLE[name](**self.decode(parameters))
+        restored._validate_params()
+        for attribute, item in self.decode(learnt).items():
+            made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
+            if attribute.startswith("_") or not attribute.endswith("_") or made:
+                raise LoadError(f"{attribute!r} is no name of a learnt attribute")
+            setattr(restored, attribute, item)
+        return restored
 
 
 def attributes(estimator: BaseEstimator) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,11 @@ import keras
 import numpy as np
 
 from . import _archive
+
+try:
+    import fcntl
+except ImportError:  # Windows has no locks that may be asked for on a folder
+    fcntl = None  # type: ignore[assignment]
 
 NAME = "checkpoint.skcnn"
 KIND = "training"
@@ -48,14 +55,96 @@ class Saved:
 
 def digest(value: Any) -> str:
     """Name a value, the same in every process and for every container of the same array."""
-    if isinstance(value, keras.optimizers.Optimizer | _archive.SCHEDULE):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple | list):
+        value = [digest(item) for item in value]
+    elif isinstance(value, dict):
+        value = sorted((digest(key), digest(item)) for key, item in value.items())
+    elif isinstance(value, int | float) and abs(value) < 2**53:
+        value = float(value)  # 5, 5.0 and np.int64(5) are one setting
+    elif isinstance(value, keras.optimizers.Optimizer | _archive.SCHEDULE):
         # Without the name, which counts the optimizers of a process.
         value = type(value).__name__, {**value.get_config(), "name": None}
     elif isinstance(value, np.ndarray):
         value = np.ascontiguousarray(value)  # joblib tells strides apart
-    elif hasattr(value, "stamps"):
-        value = value.stamps()
+    elif hasattr(value, "fingerprint"):
+        value = value.fingerprint()
     return str(joblib.hash(value, coerce_mmap=True))
+
+
+@contextmanager
+def reserved(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Make a folder for checkpoints and keep other fits out of it; None is no folder.
+
+    Raises
+    ------
+    RuntimeError
+        If another fit has the folder.
+    OSError
+        If the folder cannot be written.
+    """
+    if folder is None:
+        yield
+        return
+    path = _archive.check_path(folder, "checkpoint_dir")
+    with ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(path))
+            # Left by a process that died while it wrote, as nobody else has the folder.
+            for rest in path.glob(f"{NAME}.*.tmp"):
+                rest.unlink()
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"checkpoint_dir={str(folder)!r} cannot be written: {error.strerror}",
+                str(folder),
+            ) from error
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder itself; the kernel takes the lock back however the process ends."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"checkpoint_dir={str(folder)!r} is in use by {_owner(descriptor)}. Give every "
+                "fit that runs at the same time, such as those of a search, a folder of its own."
+            ) from None
+        except OSError as error:  # some network file systems have no locks
+            warnings.warn(
+                f"checkpoint_dir={str(folder)!r} cannot be locked ({error.strerror}): make sure "
+                "that no other fit uses it.",
+                UserWarning,
+                stacklevel=2,
+            )
+        yield
+    finally:
+        # Closing alone would leave the lock with processes that were forked meanwhile.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _owner(descriptor: int) -> str:
+    """Name the process that has locked a file, as far as the system says it."""
+    inode = os.fstat(descriptor).st_ino
+    try:
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:  # only Linux has it
+        locks = []
+    for _, kind, *_, process, where, _, _ in locks:
+        if kind == "FLOCK" and where.endswith(f":{inode}") and int(process) > 0:
+            same = int(process) == os.getpid()
+            return f"another fit of this process, {process}" if same else f"process {process}"
+    return "another process"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -64,7 +153,7 @@ class Checkpoint(keras.callbacks.Callback):
     Parameters
     ----------
     folder : str or path
-        The folder, made where it is not there.
+        The folder, which the fit has :func:`reserved`.
     identity : dict of str to str
         What the training is of.
 
@@ -88,17 +177,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = self.folder / NAME
         self.capture: Callable[[bool], Saved]
         self.saved: Saved | None = None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # Left by a process that died while it wrote.
-            for rest in self.folder.glob(f"{NAME}.*.tmp"):
-                rest.unlink()
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"checkpoint_dir={str(folder)!r} cannot be written: {error.strerror}",
-                str(folder),
-            ) from error
         if self.path.exists():
             self.saved = _archive.read(self.path, KIND, lambda content: Saved(**content))
             self._compare(self.saved.identity)

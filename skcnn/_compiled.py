@@ -95,6 +95,10 @@ class CompiledNetwork:
             var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
         )
         self.model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+        # What a callback saves predicts as the estimator does, in float32.
+        float32 = plan.changed(dtype="float32")
+        self.model.get_config = lambda: float32.model().get_config()
+        save_for_plain_keras(self.model)
         # Optimizer and metrics would make their variables while the training step is traced, and
         # TensorFlow would trace it a second time.
         optimizer.build(self.model.trainable_variables)
@@ -167,7 +171,8 @@ class CompiledNetwork:
         settings = {"optimizer": id(optimizer), **optimizer.get_config()}
         for name in ("learning_rate", "weight_decay"):
             settings.pop(name, None)
-        return json.dumps([settings, self.model.get_config()], sort_keys=True, default=repr)
+        layers = type(self.model).get_config(self.model)  # of the model itself as it is now
+        return json.dumps([settings, layers], sort_keys=True, default=repr)
 
     @property
     def nbytes(self) -> int:
@@ -238,6 +243,11 @@ class Feed:
         except Exception as error:
             self.error = error
             raise
+
+
+def save_for_plain_keras(model: keras.Model) -> None:
+    """Leave optimizer and metrics out of what Keras saves, as some are known to skcnn alone."""
+    model.get_compile_config = lambda: None
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

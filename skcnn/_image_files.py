@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -142,11 +143,14 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def stamps(self) -> tuple[Any, ...]:
-        """Return what makes two of these equal, without reading the files."""
-        status = [os.stat(path) for path in self.paths]
-        changed = [(entry.st_size, entry.st_mtime_ns) for entry in status]
-        return self.paths.tolist(), self.shape, self.background, changed
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Return a fingerprint of the contents: the bytes of the files and what they become."""
+
+        def content(path: str) -> str:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+
+        return _each_file(content, self.paths)[0], self.shape, self.background
 
     def __getitem__(self, rows: Any) -> Array:
         paths = self.paths[rows]

@@ -38,8 +38,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from . import persistence
 from ._archive import KERAS_CLASSES, class_name, loadable
-from ._checkpoint import Checkpoint, Saved, digest
-from ._compiled import POOL, CompiledNetwork, Forward, Plan, State, compile_key, forward
+from ._checkpoint import Checkpoint, Saved, digest, reserved
+from ._compiled import (
+    POOL,
+    CompiledNetwork,
+    Forward,
+    Plan,
+    State,
+    compile_key,
+    forward,
+    save_for_plain_keras,
+)
 from ._machine import check_not_forked
 from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
@@ -72,16 +81,6 @@ ROUTES = ("optimizer__", "callbacks__")
 # Attributes that are made from the others, and the callbacks of a fit that is over, which hold
 # on to its network.
 NOT_KEPT = ("model_", "_forward", "_weight_tensors", "callbacks_")
-
-# Parameters that do not change what a training comes to.
-BESIDE_TRAINING = {
-    "callbacks",
-    "checkpoint_dir",
-    "flip_averaging",
-    "random_state",
-    "shift_averaging",
-    "verbose",
-}
 
 # What a compiled call of a network gives.
 FEATURES, OUTPUTS = range(2)
@@ -130,6 +129,12 @@ class KerasEstimator(BaseEstimator):
     _state: State
     _forward: Forward
     history_: dict[str, list[float]]
+
+    # Parameters that do not change the weights, or only through what is compared anyway: the
+    # seed, the shape of X, the precision and the weights to start from. A subclass adds its own.
+    _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = frozenset(
+        {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
+    )
 
     # What early stopping watches, a name in the history.
     _monitor = "val_accuracy"
@@ -319,7 +324,7 @@ class KerasEstimator(BaseEstimator):
         self
             The fitted estimator.
         """
-        with self._learner() as learner:
+        with reserved(self.checkpoint_dir), self._learner() as learner:
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
             X, y = learner._check_data(X, y, reset=reset)
             learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
@@ -587,13 +592,26 @@ class KerasEstimator(BaseEstimator):
             "random_state": None if self.random_state is None else seed,
             "weights to start from": None if reset else self._state.weights,
         }
-        values |= {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name.partition("__")[0] not in BESIDE_TRAINING
-        }
+        values |= self._training_params()
         values["precision"] = self.precision_
         return {name: digest(value) for name, value in values.items()}
+
+    def _training_params(self) -> dict[str, Any]:
+        """Return the parameters that the weights depend on."""
+        left_out = set(self._NON_TRAINING_PARAMS)
+        if not self.early_stopping:
+            left_out |= {"n_iter_no_change", "validation_data", "validation_fraction"}
+        elif self.validation_data is not None:
+            left_out.add("validation_fraction")
+        params = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name.partition("__")[0] not in left_out
+        }
+        if params.get("validation_data") is not None:
+            # As the network sees it: the same images, wherever they are kept.
+            params["validation_data"] = self._check_validation_data(params["validation_data"])
+        return params
 
     def _take_network(
         self, optimizer: keras.optimizers.Optimizer
@@ -838,6 +856,7 @@ class KerasEstimator(BaseEstimator):
         model.compile(
             optimizer=optimizer, loss="categorical_crossentropy", metrics=self._metrics()
         )
+        save_for_plain_keras(model)
         return model
 
     def save(self, path: str | os.PathLike[str]) -> None:

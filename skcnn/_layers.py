@@ -32,6 +32,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     progress: Callable[[], tuple[Any, Any]] | None = None
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class that Keras writes into files, which can be read without skcnn."""
+        return keras.layers.BatchNormalization  # type: ignore[no-any-return]
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize a batch."""
         if not training:

@@ -33,8 +33,8 @@ class OneHot:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def stamps(self) -> tuple[Array, tuple[int, ...]]:
-        """Return what makes two of these equal."""
+    def fingerprint(self) -> tuple[Array, tuple[int, ...]]:
+        """Return a fingerprint of the contents."""
         return self.codes, self.shape
 
     def __getitem__(self, rows: Any) -> Array:

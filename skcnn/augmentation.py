@@ -236,6 +236,11 @@ class ImageAugmenter(BaseEstimator):
         settings = self.get_params(deep=False)
         return any(value for name, value in settings.items() if name != "fill_mode")
 
+    def fingerprint(self) -> list[dict[str, Any]] | None:
+        """Return a fingerprint of the changes, None where there are none."""
+        layers = self._layers((0.0, 1.0))
+        return [{**layer.get_config(), "name": None} for layer in layers] or None
+
     def _layers(self, value_range: tuple[float, float]) -> list[keras.layers.Layer]:
         """Make the Keras layers that do something."""
         layers = keras.layers

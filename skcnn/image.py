@@ -20,7 +20,7 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
-from ._architecture import build_network, canonical, parse, set_standardization
+from ._architecture import build_network, canonical, n_weighted, parse, set_standardization
 from ._compiled import State
 from ._image_files import WHITE, ImageFiles, as_paths, parse_colour
 from ._keras import OUTPUTS, Array, KerasEstimator
@@ -223,6 +223,12 @@ class ImageClassifier(
 
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
+    _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
+        "flip_averaging",
+        "image_size",
+        "input_shape",
+        "shift_averaging",
+    }
 
     def __init__(
         self,
@@ -626,8 +632,12 @@ class ImageClassifier(
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         super()._check_restored(network, state)
-        if network["n_classes"] != len(np.unique(self.classes_)) or self.classes_.ndim != 1:
+        if network["n_classes"] != len(self.classes_):
             raise ValueError("its classes_ are not those of its network")
+        if not np.array_equal(self.classes_, np.unique(self.classes_)):
+            raise ValueError("its classes_ are not sorted, or not different")
+        if n_weighted(parse(network["architecture"])) > len(state.weights):  # before all are built
+            raise ValueError("its network has more layers than weights")
         shape = _sides(self.input_shape_, "input_shape_", 3)
         if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
             raise ValueError(f"its input_shape_={shape} is not that of its network")

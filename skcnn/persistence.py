@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import inspect
 import json
 import os
+import stat
 import tempfile
 import warnings
 import zipfile
@@ -18,7 +21,18 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._archive import LoadError, attributes, encode, read, write
+from ._archive import (
+    KERAS_CLASSES,
+    LOADABLE,
+    LoadError,
+    attributes,
+    check_path,
+    check_target,
+    copy_permissions,
+    encode,
+    read,
+    write,
+)
 from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
 from ._machine import check_not_forked
 from ._quiet import LEVEL
@@ -28,14 +42,24 @@ if TYPE_CHECKING:
 
 KIND = "estimator"
 
-# Data, not a setting: it may be many times as large as the network.
-LEFT_OUT = ("validation_data",)
+# Data, not a setting: it may be many times as large as the network; and a folder that the fit of
+# whoever loads the file should not write to.
+LEFT_OUT = ("checkpoint_dir", "validation_data")
 
 METADATA = "skcnn.json"
+
+# What TensorFlow and Keras write into the folder of a SavedModel.
+SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
     """Write an estimator, fitted or not, to a file that :func:`load` reads."""
+    check_target(check_path(path), stat.S_ISREG, "a file")
+    if estimator.__sklearn_is_fitted__() and not _finite(estimator._state):
+        raise ValueError(
+            f"This {type(estimator).__name__} cannot be saved: its network has weights that are "
+            "not finite. Fit it again, with a smaller learning_rate."
+        )
     parameters, left_out = estimator.get_params(deep=False), []
     for name, value in list(parameters.items()):
         try:
@@ -47,8 +71,8 @@ def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
             del parameters[name]
     if left_out:
         warnings.warn(
-            f"The file will not have {', '.join(left_out)}, which it could only hold as code or "
-            "data; set them again after loading.",
+            f"The file will not have {', '.join(left_out)}, which are data, code or a place on "
+            "this machine; set them again after loading.",
             UserWarning,
             stacklevel=3,
         )
@@ -103,12 +127,28 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
     return read(path, KIND, _restored)
 
 
-def _restored(content: dict[str, Any]) -> KerasEstimator:
-    estimator: KerasEstimator = content["estimator"]
+def _restored(content: Any) -> KerasEstimator:
+    from ._keras import KerasEstimator
+
+    estimator = content.get("estimator") if isinstance(content, dict) else content
+    if not isinstance(estimator, KerasEstimator):
+        raise LoadError(f"it holds no estimator, but a {type(estimator).__name__}")
+    if estimator.checkpoint_dir is not None:  # of version 0.1.0
+        warnings.warn(
+            f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is left out; set it again "
+            "to write checkpoints.",
+            UserWarning,
+            stacklevel=4,
+        )
+        estimator.checkpoint_dir = None
     if "state" in content:
         plan = Plan(type(estimator)._build, content["network"])
         state = State(**content["state"])
-        estimator._check_restored(dict(plan.arguments), state)
+        arguments = dict(plan.arguments)
+        given = inspect.signature(plan.build).parameters.values()
+        if set(arguments) != {each.name for each in given if each.default is each.empty}:
+            raise LoadError(f"its network has the arguments {list(arguments)}")
+        estimator._check_restored(arguments, state)
         _check_state(plan, state)
         estimator._plan = plan
         estimator._keep(state)
@@ -116,12 +156,12 @@ def _restored(content: dict[str, Any]) -> KerasEstimator:
 
 
 @functools.lru_cache(maxsize=MAX_FORWARDS)
-def variables_of(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
+def variables_of(plan: Plan) -> dict[str, list[tuple[Any, Any]]]:
     """List shapes and dtypes of what a network has, before any of it is made."""
     with tf.Graph().as_default():  # builds the layers without their values
         model = plan.model()
     return {
-        name: [(tuple(variable.shape), variable.dtype) for variable in variables]
+        name: [(tuple(variable.shape), np.dtype(variable.dtype)) for variable in variables]
         for name, variables in (("weights", model.weights), ("seeds", seed_variables(model)))
     }
 
@@ -129,10 +169,19 @@ def variables_of(plan: Plan) -> dict[str, list[tuple[Any, str]]]:
 def _check_state(plan: Plan, state: State) -> None:
     """Compare the arrays with what the network has."""
     for name, expected in variables_of(plan).items():
-        if [(array.shape, array.dtype.name) for array in getattr(state, name)] != expected:
+        arrays = getattr(state, name)
+        if [(array.shape, array.dtype) for array in arrays] != expected:
             raise LoadError(f"its {name} are not those of its network")
-    if not all(isinstance(value, np.ndarray) for value in state.optimizer):
+    if not _finite(state):
+        raise LoadError("its network has weights that are not finite")
+    if not all(
+        isinstance(value, np.ndarray) and value.dtype.kind in "biuf" for value in state.optimizer
+    ):
         raise LoadError("the state of its optimizer is no list of arrays")
+
+
+def _finite(state: State) -> bool:
+    return all(np.isfinite(weight).all() for weight in state.weights)
 
 
 @contextmanager
@@ -184,14 +233,52 @@ def export(estimator: KerasEstimator, path: str | os.PathLike[str], format: str)
         raise ImportError(
             "format='onnx' needs the packages onnx and tf2onnx: pip install 'skcnn[export]'"
         )
-    path = Path(path)
+    if format == "tf_saved_model":
+        target = check_target(check_path(path), stat.S_ISDIR, "the folder of a SavedModel")
+        _check_saved_model(target, path)
+    else:
+        target = check_target(check_path(path), stat.S_ISREG, "a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
     metadata = json.dumps(estimator._metadata(), default=str)
     model = estimator._network_to_export()
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what has been called
     # Beside the target and then moved, so that it is never there by half.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
         with _all_as_it_was():
             model.export(written, format=format, verbose=False)
         ADD_METADATA[format](written, metadata)
-        os.replace(written, path)
+        _replace(target, written, Path(folder, "old"))
+
+
+def _check_saved_model(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Check that a folder has nothing that is not of a SavedModel."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if names and not ({"saved_model.pb"} <= names <= SAVED_MODEL):
+        raise FileExistsError(
+            errno.EEXIST, "the folder is no SavedModel, so it is not replaced", os.fspath(path)
+        )
+
+
+def _replace(target: Path, written: Path, old: Path) -> None:
+    """Put what was written in place, with the permissions of what was there."""
+    for replaced in [target, *target.rglob("*")]:
+        new = written / replaced.relative_to(target)
+        if new.exists():
+            copy_permissions(replaced, new)
+    if target.is_dir():  # cannot be replaced in one step
+        os.replace(target, old)
+    try:
+        os.replace(written, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+
+
+def trusted_types() -> list[str]:
+    """List the types in a pickled estimator that other formats ask to be trusted."""
+    types: list[Any] = [Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
+    types += {cls._build for cls in LOADABLE.values() if hasattr(cls, "_build")}
+    return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)

@@ -297,6 +297,9 @@ class Seq2SeqRNN(KerasEstimator):
         "reverse_input": ["boolean"],
         "show_samples": [Interval(Integral, 0, None, closed="left")],
     }
+    _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
+        "show_samples"
+    }
     _monitor = "val_exact_match"
     _parameter_of: ClassVar[dict[str, str]] = {"attention": "decoder"}
     _build = staticmethod(build_seq2seq)

@@ -1,25 +1,32 @@
 """Trainings that are broken off, in every way a process can die, and go on."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 
 from skcnn import (
     ImageAugmenter,
     ImageClassifier,
     LoadError,
     Seq2SeqRNN,
+    _archive,
     load_digit_images,
-    load_image_folder,
     make_arithmetic,
 )
 from skcnn._archive import read
-from skcnn._checkpoint import KIND, NAME
+from skcnn._checkpoint import KIND, NAME, Saved
+from skcnn._keras import KerasEstimator
 
 X, Y = (data[:120] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
@@ -144,7 +151,7 @@ def test_a_training_goes_on_for_other_predictions(tmp_path):
         ({"optimizer__momentum": 0.5}, "optimizer__momentum"),
         ({"optimizer": keras.optimizers.Adam()}, "optimizer"),
         ({"augmentation": ImageAugmenter(cutout=0.5)}, "augmentation"),
-        ({"validation_data": (X[:9], Y[:9])}, "validation_data"),
+        ({"early_stopping": True, "validation_data": (X[:9], Y[:9])}, "validation_data"),
     ],
 )
 def test_another_training_is_refused(tmp_path, change, named):
@@ -179,20 +186,268 @@ class OneLayer(ImageClassifier):
     architecture = "FCS"
 
 
-def test_changed_files_are_other_data(tmp_path):
-    from PIL import Image
-
+@pytest.fixture
+def files(tmp_path):
+    """Image files of two classes in a folder."""
+    folder = tmp_path / "images"
     for number, image in enumerate(X[:20]):
-        folder = tmp_path / "images" / str(number % 2)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15).astype(np.uint8)).save(folder / f"{number}.png")
-    images = load_image_folder(tmp_path / "images")
+        (folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        path = folder / str(number % 2) / f"{number:02}.png"
+        Image.fromarray((image * 15).astype(np.uint8)).save(path)
+    return folder
+
+
+def paths_in(folder):
+    paths = sorted(map(str, folder.glob("*/*")))
+    return paths, [path.split("/")[-2] for path in paths]
+
+
+def test_changed_files_are_other_data(tmp_path, files):
+    paths, labels = paths_in(files)
     folder = tmp_path / "checkpoint"
-    net(checkpoint_dir=folder, epochs=1).fit(images.data, images.target)
-    net(checkpoint_dir=folder, epochs=1).fit(images.data, images.target)
-    shutil.copy(images.data[1], images.data[0])
+    for _ in range(2):
+        net(checkpoint_dir=folder, epochs=1).fit(paths, labels)
+    status = Path(paths[0]).stat()
+    shutil.copy(paths[1], paths[0])
+    os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(ValueError, match="other X"):
-        net(checkpoint_dir=folder, epochs=1).fit(images.data, images.target)
+        net(checkpoint_dir=folder, epochs=1).fit(paths, labels)
+
+
+def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
+    folder = tmp_path / "checkpoint"
+
+    def fit(paths, labels):
+        options = {"early_stopping": True, "validation_data": (paths[:5], labels[:5])}
+        return net(checkpoint_dir=folder, epochs=2, **options).fit(paths, labels)
+
+    first = fit(*paths_in(files))
+    for path in files.glob("*/*"):
+        os.utime(path, (1, 1))
+    files.rename(tmp_path / "moved")
+    assert_same(fit(*paths_in(tmp_path / "moved")), first)
+    # Files to validate on are compared by what is in them, too.
+    paths, labels = paths_in(tmp_path / "moved")
+    other = {"early_stopping": True, "validation_data": (paths[1:6], labels[1:6])}
+    with pytest.raises(ValueError, match="other validation_data"):
+        net(checkpoint_dir=folder, epochs=2, **other).fit(paths, labels)
+
+
+SPLIT = {"early_stopping": True, "validation_fraction": 0.3}
+GIVEN = {"early_stopping": True, "validation_data": 0}
+AUGMENTED = {"augmentation": ImageAugmenter(width_shift_range=0.3)}
+# Of each parameter: where it changes the weights, and where it does not.
+COMMON = {
+    "epochs": [(3, {}, True), (np.int64(2), {}, False)],
+    "batch_size": [(16, {}, True), (np.int32(32), {}, False)],
+    "optimizer": [("sgd", {}, True)],
+    "learning_rate": [(0.003, {}, True)],
+    "learning_rate_schedule": [("cosine", {}, True)],
+    "weight_decay": [(0.3, {}, True)],
+    "label_smoothing": [(0.3, {}, True)],
+    "early_stopping": [(True, {"validation_fraction": 0.3}, True)],
+    "validation_fraction": [(0.4, SPLIT, True), (0.4, {}, False), (0.4, GIVEN, False)],
+    "validation_data": [(1, GIVEN, True), (1, {}, False)],
+    "n_iter_no_change": [(3, SPLIT, True), (3, {}, False)],
+    "checkpoint_dir": [("moved", {}, False)],
+    "warm_start": [(True, {}, False)],
+    "precision": [("mixed_bfloat16", {}, True), ("float32", {}, False)],
+    "callbacks": [([keras.callbacks.Callback()], {}, False)],
+    "random_state": [(1, {}, True), (np.int64(0), {}, False)],
+    "verbose": [(1, {}, False), (2, {}, False)],
+}
+IMAGES = {
+    **COMMON,
+    "architecture": [("CONV-4 -> TANH -> FCS", {}, True)],
+    "batch_norm": [(False, {}, True), (np.True_, {}, False)],
+    "input_shape": [((8, 8), {}, False)],
+    "standardize": [(False, {}, True)],
+    "augmentation": [
+        (ImageAugmenter(width_shift_range=0.4), AUGMENTED, True),
+        (ImageAugmenter(width_shift_range=0.3, fill_mode="wrap"), AUGMENTED, True),
+        (ImageAugmenter(fill_mode="wrap"), {}, False),
+    ],
+    "image_size": [((8, 8), {}, False)],
+    "flip_averaging": [(True, {}, False)],
+    "shift_averaging": [(True, {}, False)],
+    "class_weight": [({0: 2.0}, {}, True), ({np.int64(0): 2}, {"class_weight": {0: 2.0}}, False)],
+}
+STRINGS = {
+    **COMMON,
+    "cell": [("gru", {}, True)],
+    "hidden_size": [(5, {}, True)],
+    "n_layers": [(2, {}, True)],
+    "decoder": [("attention", {}, True)],
+    "reverse_input": [(False, {}, True)],
+    "show_samples": [(2, SPLIT, False)],
+}
+KINDS = {
+    "images": (lambda **p: net(**{"epochs": 2, **p}), IMAGES, X, Y),
+    "strings": (
+        lambda **p: Seq2SeqRNN(
+            **{"hidden_size": 4, "epochs": 2, "batch_size": 32, "random_state": 0, **p}
+        ),
+        STRINGS,
+        QUESTIONS,
+        ANSWERS,
+    ),
+}
+CASES = [
+    pytest.param(kind, name, *case, id=f"{kind}-{name}-{number}")
+    for kind in KINDS
+    for name, cases in KINDS[kind][1].items()
+    for number, case in enumerate(cases)
+]
+
+
+def test_every_parameter_is_among_the_cases():
+    for make, cases, *_ in KINDS.values():
+        assert set(make().get_params(deep=False)) == set(cases)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let fit stop where a training would begin, after it has looked at the checkpoint."""
+
+    class ReachedError(Exception):
+        pass
+
+    def reached(*_):
+        raise ReachedError
+
+    monkeypatch.setattr(KerasEstimator, "_compile_arguments", reached)
+    return ReachedError
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "others", "matters"), CASES)
+def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
+    kind, name, value, others, matters, tmp_path, no_training
+):
+    make, _, inputs, targets = KINDS[kind]
+    data = [(inputs[part], targets[part]) for part in (slice(9), slice(9, 18))]
+
+    def params(**given):
+        if "validation_data" in given:
+            given["validation_data"] = data[given["validation_data"]]
+        return given
+
+    folder = tmp_path / "checkpoint"
+    before = make(**params(**others), checkpoint_dir=folder)
+    after = make(**params(**{**others, "checkpoint_dir": folder, name: value}))
+    checked = before._check_data(inputs, targets, reset=True)
+    before.precision_ = "float32"
+    identity = before._identity(*checked, None, True, 0)
+    folder.mkdir()
+    saved = Saved(identity, 0, False, {}, {}, {})
+    _archive.write(folder / NAME, KIND, vars(saved))
+    if name == "checkpoint_dir":
+        folder.rename(tmp_path / value)
+        after.set_params(checkpoint_dir=tmp_path / value)
+    with pytest.raises(ValueError if matters else no_training) as raised:
+        after.fit(inputs, targets)
+    if matters:
+        assert re.search(rf"a training with other .*\b{name}\b", str(raised.value))
+
+
+# Several fits and one folder
+
+HOLDS = """
+import sys, time, keras
+from skcnn import ImageClassifier, load_digit_images
+
+class Waits(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            print("waits", flush=True)
+            time.sleep(600)
+
+X, y = (data[:120] for data in load_digit_images(return_X_y=True))
+net = ImageClassifier("FCS", epochs=3, random_state=0, checkpoint_dir=sys.argv[1])
+net.set_params(callbacks=[Waits()]).fit(X, y)
+"""
+
+
+def one_layer(**parameters):
+    return ImageClassifier("FCS", **{"epochs": 3, "random_state": 0, **parameters})
+
+
+def test_a_folder_of_another_process_is_refused_while_it_lives(tmp_path):
+    whole = one_layer().fit(X, Y)
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"waits\n"
+        rest = tmp_path / f"{NAME}.abc.tmp"  # as if it were writing
+        rest.write_bytes(b"half")
+        with pytest.raises(
+            RuntimeError, match=f"checkpoint_dir='.*' is in use by process {other.pid}"
+        ):
+            one_layer(checkpoint_dir=tmp_path).fit(X, Y)
+        assert rest.exists()
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    assert len(saved(tmp_path)["history"]["loss"]) == 1
+    assert_same(one_layer(checkpoint_dir=tmp_path).fit(X, Y), whole)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_folder_of_another_thread_is_refused_while_it_fits(tmp_path):
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Waits(keras.callbacks.Callback):
+        def __deepcopy__(self, memo):
+            return self
+
+        def on_epoch_begin(self, epoch, logs=None):
+            begun.set()
+            go_on.wait(60)
+
+    first = one_layer(checkpoint_dir=tmp_path, callbacks=[Waits()])
+    thread = threading.Thread(target=first.fit, args=(X, Y))
+    thread.start()
+    assert begun.wait(60)
+    try:
+        with pytest.raises(RuntimeError, match=f"another fit of this process, {os.getpid()}"):
+            one_layer(checkpoint_dir=str(tmp_path)).fit(X, Y)
+    finally:
+        go_on.set()
+        thread.join()
+    assert_same(one_layer(checkpoint_dir=tmp_path).fit(X, Y), first)
+
+
+def test_a_fit_that_fails_gives_its_folder_back(tmp_path):
+    kept = []  # a traceback holds all that the fit had
+    for y in (Y[:5], [0] * len(X)):
+        with pytest.raises(ValueError, match=r"inconsistent|one class") as raised:
+            one_layer(checkpoint_dir=tmp_path).fit(X, y)
+        kept.append(raised)
+
+    class Dies(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        one_layer(checkpoint_dir=tmp_path, callbacks=[Dies()]).fit(X, Y)
+    assert_same(one_layer(checkpoint_dir=tmp_path).fit(X, Y), one_layer().fit(X, Y))
+    assert interrupted.traceback
+
+
+def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
+    search = GridSearchCV(
+        one_layer(checkpoint_dir=tmp_path, epochs=1),
+        {"batch_size": [32, 64]},
+        cv=2,
+        n_jobs=2,
+        error_score="raise",
+    )
+    with pytest.raises(
+        (RuntimeError, ValueError),
+        match=r"is in use by|a training with other .*a folder of its own",
+    ):
+        search.fit(X, Y)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert saved(tmp_path)["identity"]
 
 
 def test_a_warm_start_is_a_training_of_its_own(tmp_path):

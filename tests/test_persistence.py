@@ -3,8 +3,13 @@
 import copy
 import io
 import json
+import os
 import pickle
 import random
+import stat
+import subprocess
+import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -113,7 +118,6 @@ def test_an_unfitted_estimator_comes_back(trip, make, tmp_path):
         {"class_weight": {np.int64(label): 1 + label for label in range(10)}},
         {"augmentation": ImageAugmenter(cutout=0.25, fill_mode="wrap"), "early_stopping": True},
         {"input_shape": (8, 8, 1), "validation_fraction": np.float64(0.3)},
-        {"checkpoint_dir": "somewhere"},
     ],
 )
 def test_parameters_come_back(parameters, tmp_path):
@@ -169,6 +173,19 @@ def test_what_a_file_cannot_hold_is_named(tmp_path):
         after = through_a_file(fitted, tmp_path)
     assert after.callbacks is after.validation_data is after.random_state is None
     np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_checkpoint_dir_does_not_come_back(tmp_path):
+    before = net(checkpoint_dir=tmp_path / "mine")
+    with pytest.warns(UserWarning, match="not have checkpoint_dir, which"):
+        assert through_a_file(before, tmp_path).checkpoint_dir is None
+    # nor from a file that an earlier version has written
+    document, arrays = content_of(tmp_path / "estimator.skcnn")
+    parameters = dict(document["content"]["dict"])["estimator"]["parameters"]["dict"]
+    parameters.append(["checkpoint_dir", "theirs"])
+    (tmp_path / "old.skcnn").write_bytes(pack(document, arrays))
+    with pytest.warns(UserWarning, match="checkpoint_dir='theirs' of the file is left out"):
+        assert load(tmp_path / "old.skcnn").checkpoint_dir is None
 
 
 def test_a_change_of_parameters_after_fit_does_not_spoil_a_file(tmp_path):
@@ -346,6 +363,293 @@ def test_a_file_cannot_take_more_memory_than_its_size(written, tmp_path):
     assert network["architecture"].startswith("CONV-2")
     text = json.dumps(document).replace(network["architecture"], "CONV-2 -> FC-100000 -> FCS")
     refused(tmp_path, pack(json.loads(text), arrays), "not those of its network")
+
+
+PRIME = 2**61 - 1  # hash(n) is n modulo this
+
+
+def header(descr, shape):
+    out = io.BytesIO()
+    described = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, described)
+    return out.getvalue()
+
+
+def colliding(n):
+    # hash(complex(a, b)) is hash(a) + 1000003 * hash(b)
+    return [npy(np.complex128(complex(1e12 - 1000003 * k, k))) for k in range(n)]
+
+
+def bombs(document, arrays):
+    """Files that ask for far more memory or time than their size, by name."""
+
+    def of(value=None, first=None, more=(), network=None):
+        bad = copy.deepcopy(document)
+        content = dict(bad["content"]["dict"])
+        parameters = content["estimator"]["parameters"]["dict"]
+        if value is not None:
+            next(item for item in parameters if item[0] == "callbacks")[1] = value
+        for item in content["network"]["tuple"]:
+            if item["tuple"][0] in (network or {}):
+                item["tuple"][1] = network[item["tuple"][0]]
+        content["network"]["tuple"] += [
+            {"tuple": list(item)}
+            for item in (network or {}).items()
+            if item[0] == "unrolled_steps"
+        ]
+        return pack(bad, [first or arrays[0], *arrays[1:], *more])
+
+    n = len(arrays)
+    scalar = {"scalar": True}
+    yield from {
+        f"no bytes {descr}": of(first=header(descr, (3 * 10**9,)))
+        for descr in ("|S0", "<U0", "|V0")
+    }.items()
+    yield "no rows", of(first=header("<f8", (0, 3 * 10**9)))
+    yield "no columns", of(first=header("<f8", (3 * 10**9, 0)))
+    yield "long items", of(first=header("<U500000000", (0,)))
+    text = npy(np.array("x" * 10**5))
+    yield "one scalar often", of([{"array": n, **scalar}] * 2**14, more=[text])
+    image = npy(np.zeros((1, 10**5)))
+    yield "one array often", of([{"array": n, "scalar": False}] * 2**14, more=[image])
+    yield "ints", of({"dict": [[k * PRIME, 0] for k in range(40_000)]})
+    yield "tuples", of({"dict": [[{"tuple": [k * PRIME]}, 0] for k in range(40_000)]})
+    keys = colliding(10_000)
+    items = [[{"array": n + k, **scalar}, 0] for k in range(len(keys))]
+    yield "complex", of({"dict": items}, more=keys)
+    yield "floats", of({"dict": [[2.0 ** (61 * k % 900), 0] for k in range(40_000)]})
+    yield "optimizers", of([{"keras": "Adam", "config": {"dict": []}}] * 10_000)
+    made = {"object": "ImageAugmenter", "parameters": {"dict": []}, "attributes": {"dict": []}}
+    yield "estimators", of([made] * 10_000)
+    nested = {"dict": [["beta_1", [[0]] * 100_000]]}
+    yield "lists in an optimizer", of({"keras": "Adam", "config": nested})
+    yield "empty lists", of([[]] * 200_000)
+    yield "objects", of({"objects": [[0] * 10] * 20_000, "shape": [20_000]})
+    yield "a shape", of({"objects": [], "shape": [0, 3 * 10**9]})
+    yield "depth", of().replace(b'"one_cycle"', b"[" * 10**5 + b"]" * 10**5)
+    yield "digits", of().replace(b'"one_cycle"', b"9" * 10**6)
+    convolutions = "CONV-1 -> RELU -> " * 400 + "FCS"
+    yield "layers", of(network={"architecture": convolutions})
+    yield "steps", of(network={"unrolled_steps": 10**6})
+
+
+LIMITED = """
+import resource, sys, time
+from pathlib import Path
+import skcnn
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+skcnn.load(sys.argv[1] + "/good.skcnn")
+for path in sorted(Path(sys.argv[1]).glob("*.bomb")):
+    used, start = peak(), time.process_time()
+    try:
+        skcnn.load(path)
+        said = "loaded"
+    except skcnn.LoadError as error:
+        said = str(error)
+    seconds, size = time.process_time() - start, path.stat().st_size / 2**20
+    if seconds > 1.5 + 3 * size or peak() - used > 40 + 60 * size or "MemoryError" in said:
+        print(f"{path.stem}: {size:.2f} MB, {seconds:.1f} s, {peak() - used:.0f} MB, {said[:80]}")
+"""
+
+
+def test_time_and_memory_are_bounded_by_the_size_of_a_file(written, tmp_path, run_python):
+    for name, data in bombs(*written):
+        (tmp_path / f"{name.replace('|', '')}.bomb").write_bytes(data)
+    assert run_python(LIMITED, str(tmp_path)).stdout == ""
+
+
+def test_a_file_that_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a named pipe"), ("/dev/zero", "a device")):
+        with pytest.raises(LoadError, match=f"{path} cannot be loaded: it is {kind}, not a file"):
+            load(path)
+    with pytest.raises(LoadError, match=f"{tmp_path} cannot be loaded: it is a folder"):
+        load(tmp_path)
+    FITTED["image"].save(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    assert load(tmp_path / "link").n_iter_ == FITTED["image"].n_iter_
+
+
+@pytest.mark.parametrize("path", ["", None, 3, b"a", "a\0b", 1.5])
+def test_a_path_that_is_none_is_named(path):
+    for use in (FITTED["image"].save, FITTED["image"].export, load):
+        with pytest.raises((TypeError, ValueError), match=r"^path must be [^\n]*, got"):
+            use(path)
+    with pytest.raises((TypeError, ValueError), match="checkpoint_dir"):
+        net(checkpoint_dir="" if path is None else path).fit(X, Y)
+
+
+def test_a_folder_is_not_written_as_a_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for use in (FITTED["image"].save, FITTED["image"].export):
+        with pytest.raises(IsADirectoryError, match="path must be a file, but is a folder"):
+            use(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    for use in (FITTED["image"].save, FITTED["image"].export):
+        with pytest.raises(FileExistsError, match="path must be a file, but is a named pipe"):
+            use(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"dict": [["estimator", 3]]},
+        {"dict": []},
+        [],
+        7,
+        {"object": "ImageAugmenter", "parameters": {"dict": []}, "attributes": {"dict": []}},
+        {"dict": [["estimator", {"keras": "Adam", "config": {"dict": []}}]]},
+    ],
+)
+def test_what_is_no_estimator_is_refused(written, tmp_path, content):
+    document, arrays = written
+    refused(tmp_path, pack({**document, "content": content}, arrays), "it holds no estimator")
+
+
+@pytest.mark.parametrize("kind", FITTED)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path):
+    FITTED[kind].save(tmp_path / "good.skcnn")
+    document, arrays = content_of(tmp_path / "good.skcnn")
+    content = dict(document["content"]["dict"])
+    number = dict(content["state"]["dict"])["weights"][-1]["array"]
+    weight = np.load(io.BytesIO(arrays[number]))
+    weight[-1] = value
+    arrays[number] = npy(weight)
+    refused(tmp_path, pack(document, arrays), "weights that are not finite")
+    broken = copy.deepcopy(FITTED[kind])
+    broken._state.weights[-1][-1] = value
+    with pytest.raises(ValueError, match="cannot be saved: its network has weights that are not"):
+        broken.save(tmp_path / "broken.skcnn")
+    assert not (tmp_path / "broken.skcnn").exists()
+
+
+@pytest.mark.parametrize("order", [[1, 0, *range(2, 10)], [0, 0, *range(2, 10)]])
+def test_classes_that_are_not_sorted_or_differ_are_refused(written, tmp_path, order):
+    document, arrays = written
+    arrays[0] = npy(np.array(order))
+    refused(tmp_path, pack(document, arrays), "classes_ are not sorted, or not different")
+
+
+@pytest.mark.parametrize("name", ["model_", "_state", "fit"])
+def test_what_is_not_learnt_is_not_set(written, tmp_path, name):
+    document, arrays = written
+    attributes = dict(document["content"]["dict"])["estimator"]["attributes"]["dict"]
+    attributes.append([name, 3])
+    refused(tmp_path, pack(document, arrays), "no name of a learnt attribute")
+
+
+@pytest.mark.parametrize("key", [(1, 2), 2**70, np.complex128(1)])
+def test_a_dict_that_could_not_be_loaded_is_left_out(key, tmp_path):
+    with pytest.warns(UserWarning, match="not have class_weight"):
+        assert through_a_file(net(class_weight={key: 1.0}), tmp_path).class_weight is None
+
+
+# Several that write
+
+
+def test_permissions_stay_and_links_are_followed(tmp_path):
+    old = os.umask(0o027)
+    try:
+        FITTED["image"].save(tmp_path / "a")
+        FITTED["image"].export(tmp_path / "b", format="litert")
+        FITTED["image"].export(tmp_path / "c", format="tf_saved_model")
+    finally:
+        os.umask(old)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"a": 0o640, "b": 0o640, "c": 0o750}
+    for name, mode in {"a": 0o604, "b": 0o600, "c": 0o705}.items():
+        (tmp_path / name).chmod(mode)
+        (tmp_path / f"link to {name}").symlink_to(name)
+    before = (tmp_path / "a").read_bytes()
+    net().save(tmp_path / "link to a")
+    FITTED["image"].export(tmp_path / "link to b", format="litert")
+    FITTED["image"].export(tmp_path / "link to c", format="tf_saved_model")
+    for name, mode in {"a": 0o604, "b": 0o600, "c": 0o705}.items():
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+        assert (tmp_path / f"link to {name}").is_symlink()
+    assert (tmp_path / "a").read_bytes() != before
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_two_threads_that_save_to_one_path(tmp_path):
+    path, failed = tmp_path / "a.skcnn", []
+    FITTED["image"].save(path)
+
+    def work(use):
+        try:
+            for _ in range(25):
+                use(path)
+        except Exception as error:
+            failed.append(error)
+
+    uses = [FITTED["image"].save, FITTED["strings"].save, lambda path: content_of(path)]
+    threads = [threading.Thread(target=work, args=(use,)) for use in uses * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert [each.name for each in tmp_path.iterdir()] == ["a.skcnn"]
+
+
+def test_two_processes_that_save_to_one_path(tmp_path):
+    code = """
+import sys, skcnn
+for _ in range(40):
+    skcnn.ImageClassifier(epochs=int(sys.argv[2])).save(sys.argv[1])
+"""
+    path = str(tmp_path / "a.skcnn")
+    net().save(path)
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, epochs]) for epochs in "12"]
+    while any(writer.poll() is None for writer in writers):
+        content_of(path)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert load(path).epochs in (1, 2)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.skcnn"]
+
+
+def test_a_saved_model_replaces_another_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "exported"
+    path.mkdir()  # an empty folder is nobody's
+    for fitted in (net(epochs=1).fit(X, Y), FITTED["image"]):
+        fitted.export(path, format="tf_saved_model")
+    outputs, _ = run_saved_model(path, np.float32(X[..., None]))
+    np.testing.assert_allclose(outputs, FITTED["image"].predict_proba(X), atol=1e-4)
+    (path / "notes.txt").write_text("mine")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    for folder in (path, other):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(FileExistsError, match="the folder is no SavedModel"):
+            FITTED["image"].export(folder, format="tf_saved_model")
+        assert sorted(folder.rglob("*")) == before
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match="path must be the folder of a SavedModel"):
+        FITTED["image"].export(tmp_path / "file", format="tf_saved_model")
+
+
+@pytest.mark.parametrize("format", ["onnx", "tf_saved_model", "litert"])
+def test_an_export_that_fails_leaves_what_was_there(format, tmp_path, monkeypatch):
+    path = tmp_path / "exported"
+    FITTED["image"].export(path, format=format)
+    before = {each: each.is_file() and each.read_bytes() for each in tmp_path.rglob("*")}
+
+    def fails(source, target):
+        if Path(source).name == "network.tflite":
+            raise OSError(28, "No space left on device")
+        return replace(source, target)
+
+    replace = os.replace
+    monkeypatch.setattr("skcnn.persistence.os.replace", fails)
+    with pytest.raises(OSError, match="No space left"):
+        FITTED["image"].export(path, format=format)
+    after = {each: each.is_file() and each.read_bytes() for each in tmp_path.rglob("*")}
+    assert after == before
 
 
 def test_a_network_of_too_many_layers_is_not_built(tmp_path):
@@ -602,6 +906,52 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match="onnx and tf2onnx: pip install"):
         FITTED["image"].export(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+# What callbacks save
+
+PLAIN_KERAS = """
+import sys
+import keras
+import numpy as np
+folder = sys.argv[1]
+model = keras.saving.load_model(folder + "/whole.keras")
+copy = keras.models.clone_model(model)
+copy.load_weights(folder + "/only.weights.h5")
+kept = keras.saving.load_model(folder + "/kept.keras")
+assert "skcnn" not in sys.modules
+inputs = np.load(folder + "/inputs.npy")
+np.save(folder + "/outputs.npy", [each.predict(inputs, verbose=0) for each in (model, copy, kept)])
+"""
+LARGE = np.random.default_rng(0).random((40, 16, 16))
+SAVED_BY_CALLBACKS = {
+    "images": (net, X, Y),
+    "bfloat16": (lambda **p: net(precision="mixed_bfloat16", **p), LARGE, Y[:40]),
+    "every layer": (lambda **p: net(architecture=EVERY_LAYER, **p), X, Y),
+    "weight decay": (lambda **p: net(weight_decay=0.1, optimizer="adam", **p), X, Y),
+    "strings": (lambda **p: seq(decoder="attention", **p), QUESTIONS, ANSWERS),
+}
+
+
+@pytest.mark.parametrize("name", SAVED_BY_CALLBACKS)
+def test_what_a_callback_saves_loads_in_plain_keras(name, tmp_path, run_python):
+    make, inputs, targets = SAVED_BY_CALLBACKS[name]
+    saves = [
+        keras.callbacks.ModelCheckpoint(tmp_path / "whole.keras"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "only.weights.h5", save_weights_only=True),
+    ]
+    fitted = make(callbacks=saves).fit(inputs, targets)
+    fitted.model_.save(tmp_path / "kept.keras")
+    np.save(tmp_path / "inputs.npy", np.float32(fitted._check_inputs(inputs)[:]))
+    run_python(PLAIN_KERAS, str(tmp_path))
+    expected = fitted.predict_proba(inputs)
+    for outputs in np.load(tmp_path / "outputs.npy"):
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    weights = fitted.model_.get_weights()
+    fitted.model_.set_weights([np.zeros_like(weight) for weight in weights])
+    fitted.model_.load_weights(tmp_path / "only.weights.h5")
+    for one, other in zip(fitted.model_.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", np.array([object()]), len])
