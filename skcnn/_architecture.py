@@ -351,7 +351,8 @@ def build_network(
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
     fused : bool
-        Use layers that train faster than those of Keras and have the same weights.
+        Use layers that train faster, or more safely, than those of Keras and have the same
+        weights.
 
     Returns
     -------
@@ -395,6 +396,7 @@ class _Builder:
     def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
+        self.fused = fused
         self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
         self.counts: Counter[str] = Counter()
 
@@ -439,18 +441,36 @@ class _Builder:
         self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
     ) -> keras.KerasTensor:
         add_norm = self.batch_norm and not followed_by_norm
+        strides = layer.strides
+        if self.fused and layer.kernel_size == 1 and strides > 1:
+            x, strides = self.subsample(x, strides), 1
         x = keras.layers.Conv2D(
             layer.filters,
             layer.kernel_size,
-            strides=layer.strides,
+            strides=strides,
             padding="same",
             data_format="channels_last",
             use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
-            dtype=self.dtype,
+            dtype="float32" if _one_column(x, strides) else self.dtype,
         )(x)
         return self.normalization(x) if add_norm else x
+
+    def subsample(self, x: keras.KerasTensor, strides: int) -> keras.KerasTensor:
+        """Keep the pixels that a strided convolution with a kernel of one pixel reads.
+
+        TensorFlow's filter gradient of such a convolution writes past the end of its memory for
+        some shapes, in float32 too.
+        """
+        return keras.layers.AveragePooling2D(
+            1,
+            strides=strides,
+            padding="same",
+            data_format="channels_last",
+            name=self.name("subsample"),
+            dtype=self.dtype,
+        )(x)
 
     def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
@@ -480,6 +500,15 @@ class _Builder:
             projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
             x = self.convolution(x, projection, followed_by_norm=False)
         return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
+
+
+def _one_column(x: keras.KerasTensor, strides: int) -> bool:
+    """Tell whether a strided convolution makes images one pixel wide.
+
+    In bfloat16 TensorFlow's kernels get those wrong: where the stride exceeds the width the filter
+    gradient has uninitialized memory in it, where it equals the width some outputs are wrong.
+    """
+    return strides > 1 and x.shape[2] <= strides
 
 
 def _strides(layer: Layer) -> int:
