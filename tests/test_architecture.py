@@ -1,3 +1,4 @@
+import functools
 import textwrap
 
 import keras
@@ -363,10 +364,15 @@ def test_strided_kernels_of_one_pixel_do_not_write_past_their_memory(run_python)
 
 def test_a_network_to_train_has_the_weights_and_outputs_of_the_one_to_predict():
     text = "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL]] -> CONV-3/9 -> FCS"
-    options = dict(
-        architecture=text, input_shape=(17, 9, 3), n_classes=3, batch_norm=True, standardize=True
+    make = functools.partial(
+        build_network,
+        architecture=text,
+        input_shape=(17, 9, 3),
+        n_classes=3,
+        batch_norm=True,
+        standardize=True,
     )
-    plain, fused = build_network(**options), build_network(**options, fused=True)
+    plain, fused = make(), make(fused=True)
     fused.set_weights(plain.get_weights())
     X = np.random.default_rng(0).normal(size=(4, 17, 9, 3))
     np.testing.assert_allclose(fused(X), plain(X), rtol=1e-5)
