@@ -35,6 +35,11 @@ MAX_DEPTH = 20
 # Keras's default of 0.99 would lag behind the weights by hundreds of batches.
 BATCH_NORM_MOMENTUM = 0.6
 
+# What is built in Keras may be more: weights of 1 GiB, and half of Python's recursion limit, as
+# Keras visits the layers recursively.
+MAX_PARAMETERS = 2**28
+MAX_BUILT_LAYERS = 500
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -359,8 +364,16 @@ def build_network(
     keras.Model
         Not compiled, and with the same weights every time: whoever trains it draws them. The
         input of its last layer are the penultimate features.
+
+    Raises
+    ------
+    ValueError
+        If the network has more layers or parameters than can be trained.
     """
     layers = parse(architecture)
+    size = _Size(batch_norm, fused)
+    size.add_network(layers, input_shape, n_classes, standardize)
+    check_size("architecture", size.n_layers, size.n_parameters)
     builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
@@ -378,6 +391,21 @@ def build_network(
     outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
     outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
     return keras.Model(inputs, outputs, name="network")
+
+
+def check_size(name: str, n_layers: int, n_parameters: int) -> None:
+    """Refuse a network that would exhaust the recursion limit or the memory.
+
+    `name` says which parameters of the estimator ask for it.
+    """
+    for count, limit, what in (
+        (n_layers, MAX_BUILT_LAYERS, "layers"),
+        (n_parameters, MAX_PARAMETERS, "parameters"),
+    ):
+        if count > limit:
+            raise ValueError(
+                f"{name}: the network would have {count:,} {what}; at most {limit:,} are possible."
+            )
 
 
 def set_standardization(
@@ -500,6 +528,81 @@ class _Builder:
             projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
             x = self.convolution(x, projection, followed_by_norm=False)
         return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
+
+
+class _Size:
+    """Counts the Keras layers and the parameters of a network without building it."""
+
+    def __init__(self, batch_norm: bool, fused: bool) -> None:
+        self.batch_norm = batch_norm
+        self.fused = fused
+        self.n_layers = 0
+        self.n_parameters = 0
+
+    def add(self, n_parameters: int) -> None:
+        self.n_layers += 1
+        self.n_parameters += n_parameters
+
+    def add_network(
+        self,
+        layers: tuple[Layer, ...],
+        shape: tuple[int, ...],
+        n_classes: int,
+        standardize: bool,
+    ) -> None:
+        self.add(0)
+        if standardize:
+            self.add(2 * shape[-1])
+        self.add_dense(self.add_sequence(layers[:-1], shape), n_classes)
+
+    def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        for layer, follower in zip_longest(layers, layers[1:]):
+            match layer:
+                case Conv():
+                    shape = self.add_convolution(layer, shape, follower == Simple("BN"))
+                case Dense(units):
+                    shape = self.add_dense(shape, units)
+                case Residual(body):
+                    shape = self.add_residual(body, shape)
+                case Simple("BN"):
+                    self.add(4 * shape[-1])
+                case _:
+                    self.add(0)
+            if isinstance(layer, Pool):
+                shape = _divided(shape, layer.size)
+            elif layer == Simple("GAP"):
+                shape = shape[-1:]
+        return shape
+
+    def add_convolution(
+        self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
+    ) -> tuple[int, ...]:
+        kernel = layer.kernel_size**2 * shape[-1] * layer.filters
+        add_norm = self.batch_norm and not followed_by_norm
+        if self.fused and layer.kernel_size == 1 < layer.strides:
+            self.add(0)
+        self.add(kernel + layer.filters * (not (add_norm or followed_by_norm)))
+        if add_norm:
+            self.add(4 * layer.filters)
+        return (*_divided(shape, layer.strides)[:-1], layer.filters)
+
+    def add_dense(self, shape: tuple[int, ...], units: int) -> tuple[int, ...]:
+        if len(shape) > 1:
+            self.add(0)
+        self.add((math.prod(shape) + 1) * units)
+        return (units,)
+
+    def add_residual(self, body: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        made = self.add_sequence(body, shape)
+        if made != shape:
+            strides = math.prod(map(_strides, body))
+            self.add_convolution(Conv(made[-1], 1, strides), shape, False)
+        self.add(0)
+        return made
+
+
+def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
+    return (*(-(-side // strides) for side in shape[:-1]), shape[-1])
 
 
 def _one_column(x: keras.KerasTensor, strides: int) -> bool:

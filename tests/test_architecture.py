@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._architecture import (
+    MAX_BUILT_LAYERS,
     Conv,
     Dense,
     Dropout,
     Pool,
     Residual,
     Simple,
+    _Size,
     build_network,
     canonical,
     parse,
@@ -238,6 +240,60 @@ def test_standardize_layer_has_zero_mean_and_unit_variance():
     np.testing.assert_allclose(standard.mean(axis=(0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(standard.std(axis=(0, 1, 2)), 1, atol=1e-4)
     assert not model.get_layer("standardize").trainable_weights
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(preset.architecture for preset in PRESETS),
+        "FCS",
+        "GAP -> FC-3 -> FCS",
+        "BN -> CONV-4:5/2 -> BN -> TANH -> AVGPOOL-3 -> DROPOUT-0.5 -> FC-3 -> BN -> FCS",
+        "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL] -> BN] -> RES[RELU] -> GAP -> FCS",
+        "[RES[CONV-4:1/2 -> POOL-3]]*3 -> FC-2 -> FC-3 -> FCS",
+    ],
+)
+def test_the_size_of_a_network_is_known_before_it_is_built(text, batch_norm, fused):
+    options = {"batch_norm": batch_norm, "fused": fused, "standardize": True}
+    model = build_network(architecture=text, input_shape=(17, 9, 3), n_classes=4, **options)
+    size = _Size(batch_norm, fused)
+    size.add_network(parse(text), (17, 9, 3), 4, standardize=True)
+    assert (size.n_layers, size.n_parameters) == (len(model.layers), model.count_params())
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "problem"),
+    [
+        ("FC-100000 -> FC-100000 -> FCS", (8, 8, 1), "10,006,900,003 parameters"),
+        ("CONV-100000:99 -> GAP -> FCS", (8, 8, 1), "980,500,003 parameters"),
+        ("CONV-99999 -> CONV-99999 -> FCS", (8, 8, 1), "90,0[0-9,]+ parameters"),
+        ("RES[RES[CONV-20000 -> RELU -> CONV-20000]] -> GAP -> FCS", (8, 8, 1), "3,600,[0-9,]+ p"),
+        ("FC-300 -> FCS", (4000, 4000, 1), "4,800,001,203 parameters"),
+        ("[RELU]*999 -> FCS", (8, 8, 1), "1,002 layers"),
+        ("[[CONV-1 -> RELU]*99]*5 -> FCS", (8, 8, 1), "993 layers"),
+        ("[RES[CONV-2/2]]*249 -> FCS", (8, 8, 1), "50[0-9] layers"),
+        ("RES[RES[RES[" + "RES[BN]]]] -> [RES[BN]]*249 -> FCS", (8, 8, 1), "50[0-9] layers"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused_before_they_are_built(
+    monkeypatch, text, shape, problem
+):
+    def allocates(*arguments, **options):
+        raise AssertionError("a layer is made")
+
+    monkeypatch.setattr(keras, "Input", allocates)
+    with pytest.raises(ValueError, match=f"^architecture: .* {problem}.*at most"):
+        build(text, shape)
+
+
+def test_the_deepest_network_is_trained():
+    text = f"[TANH]*{MAX_BUILT_LAYERS - 3} -> FCS"
+    net = ImageClassifier(text, epochs=1, standardize=False, random_state=0)
+    net.fit(np.random.default_rng(0).random((8, 4, 4)), [0, 1] * 4)
+    assert len(net.model_.layers) == MAX_BUILT_LAYERS
+    assert len(net.predict_proba(np.zeros((3, 4, 4)))) == 3
 
 
 def poison():
