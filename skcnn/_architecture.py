@@ -35,6 +35,11 @@ MAX_DEPTH = 20
 # Keras's default of 0.99 would lag behind the weights by hundreds of batches.
 BATCH_NORM_MOMENTUM = 0.6
 
+# What is built in Keras may be more: weights of 1 GiB, and half of Python's recursion limit, as
+# Keras visits the layers recursively.
+MAX_PARAMETERS = 2**28
+MAX_BUILT_LAYERS = 500
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -361,15 +366,24 @@ def build_network(
     dtype : str
         Keras dtype policy of all layers but the softmax, whose output is float32.
     fused : bool
-        Use layers that train faster than those of Keras and have the same weights.
+        Use layers that train faster, or more safely, than those of Keras and have the same
+        weights.
 
     Returns
     -------
     keras.Model
         Not compiled, and with the same weights every time: whoever trains it draws them. The
         input of its last layer are the penultimate features.
+
+    Raises
+    ------
+    ValueError
+        If the network has more layers or parameters than can be trained.
     """
     layers = parse(architecture)
+    size = _Size(batch_norm, fused)
+    size.add_network(layers, input_shape, n_classes, standardize)
+    check_size("architecture", size.n_layers, size.n_parameters)
     builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
     # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
@@ -389,6 +403,21 @@ def build_network(
     return keras.Model(inputs, outputs, name="network")
 
 
+def check_size(name: str, n_layers: int, n_parameters: int) -> None:
+    """Refuse a network that would exhaust the recursion limit or the memory.
+
+    `name` says which parameters of the estimator ask for it.
+    """
+    for count, limit, what in (
+        (n_layers, MAX_BUILT_LAYERS, "layers"),
+        (n_parameters, MAX_PARAMETERS, "parameters"),
+    ):
+        if count > limit:
+            raise ValueError(
+                f"{name}: the network would have {count:,} {what}; at most {limit:,} are possible."
+            )
+
+
 def set_standardization(
     model: keras.Model, mean: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> None:
@@ -405,6 +434,7 @@ class _Builder:
     def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
         self.batch_norm = batch_norm
         self.dtype = dtype
+        self.fused = fused
         self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
         self.counts: Counter[str] = Counter()
 
@@ -449,18 +479,36 @@ class _Builder:
         self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
     ) -> keras.KerasTensor:
         add_norm = self.batch_norm and not followed_by_norm
+        strides = layer.strides
+        if self.fused and layer.kernel_size == 1 and strides > 1:
+            x, strides = self.subsample(x, strides), 1
         x = keras.layers.Conv2D(
             layer.filters,
             layer.kernel_size,
-            strides=layer.strides,
+            strides=strides,
             padding="same",
             data_format="channels_last",
             use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
-            dtype=self.dtype,
+            dtype="float32" if _one_column(x, strides) else self.dtype,
         )(x)
         return self.normalization(x) if add_norm else x
+
+    def subsample(self, x: keras.KerasTensor, strides: int) -> keras.KerasTensor:
+        """Keep the pixels that a strided convolution with a kernel of one pixel reads.
+
+        TensorFlow's filter gradient of such a convolution writes past the end of its memory for
+        some shapes, in float32 too.
+        """
+        return keras.layers.AveragePooling2D(
+            1,
+            strides=strides,
+            padding="same",
+            data_format="channels_last",
+            name=self.name("subsample"),
+            dtype=self.dtype,
+        )(x)
 
     def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
@@ -490,6 +538,90 @@ class _Builder:
             projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
             x = self.convolution(x, projection, followed_by_norm=False)
         return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
+
+
+class _Size:
+    """Counts the Keras layers and the parameters of a network without building it."""
+
+    def __init__(self, batch_norm: bool, fused: bool) -> None:
+        self.batch_norm = batch_norm
+        self.fused = fused
+        self.n_layers = 0
+        self.n_parameters = 0
+
+    def add(self, n_parameters: int) -> None:
+        self.n_layers += 1
+        self.n_parameters += n_parameters
+
+    def add_network(
+        self,
+        layers: tuple[Layer, ...],
+        shape: tuple[int, ...],
+        n_classes: int,
+        standardize: bool,
+    ) -> None:
+        self.add(0)
+        if standardize:
+            self.add(2 * shape[-1])
+        self.add_dense(self.add_sequence(layers[:-1], shape), n_classes)
+
+    def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        for layer, follower in zip_longest(layers, layers[1:]):
+            match layer:
+                case Conv():
+                    shape = self.add_convolution(layer, shape, follower == Simple("BN"))
+                case Dense(units):
+                    shape = self.add_dense(shape, units)
+                case Residual(body):
+                    shape = self.add_residual(body, shape)
+                case Simple("BN"):
+                    self.add(4 * shape[-1])
+                case _:
+                    self.add(0)
+            if isinstance(layer, Pool):
+                shape = _divided(shape, layer.size)
+            elif layer == Simple("GAP"):
+                shape = shape[-1:]
+        return shape
+
+    def add_convolution(
+        self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
+    ) -> tuple[int, ...]:
+        kernel = layer.kernel_size**2 * shape[-1] * layer.filters
+        add_norm = self.batch_norm and not followed_by_norm
+        if self.fused and layer.kernel_size == 1 < layer.strides:
+            self.add(0)
+        self.add(kernel + layer.filters * (not (add_norm or followed_by_norm)))
+        if add_norm:
+            self.add(4 * layer.filters)
+        return (*_divided(shape, layer.strides)[:-1], layer.filters)
+
+    def add_dense(self, shape: tuple[int, ...], units: int) -> tuple[int, ...]:
+        if len(shape) > 1:
+            self.add(0)
+        self.add((math.prod(shape) + 1) * units)
+        return (units,)
+
+    def add_residual(self, body: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        made = self.add_sequence(body, shape)
+        if made != shape:
+            strides = math.prod(map(_strides, body))
+            self.add_convolution(Conv(made[-1], 1, strides), shape, False)
+        self.add(0)
+        return made
+
+
+def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
+    return (*(-(-side // strides) for side in shape[:-1]), shape[-1])
+
+
+def _one_column(x: keras.KerasTensor, strides: int) -> bool:
+    """Tell whether a strided convolution makes images one pixel wide.
+
+    In bfloat16 TensorFlow's kernels get those wrong: where the stride exceeds the width the filter
+    gradient has uninitialized memory in it, where it equals the width some outputs are wrong.
+    """
+    return strides > 1 and x.shape[2] <= strides
 
 
 def _strides(layer: Layer) -> int:

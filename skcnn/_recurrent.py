@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from ._architecture import check_size
+
 # Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
 # and takes longer to trace.
 UNROLLED_STEPS = 32
@@ -15,6 +17,8 @@ CELLS = {
     "gru": keras.layers.GRU,
     "simple_rnn": keras.layers.SimpleRNN,
 }
+# Matrices in each, and bias vectors for each matrix.
+GATES = {"lstm": (4, 1), "gru": (3, 2), "simple_rnn": (1, 1)}
 
 
 @keras.saving.register_keras_serializable(package="skcnn")
@@ -58,7 +62,14 @@ def build_seq2seq(
     -------
     keras.Model
         Not compiled, and with the same weights every time: whoever trains it draws them.
+
+    Raises
+    ------
+    ValueError
+        If the network has more layers or parameters than can be trained.
     """
+    size = network_size(input_shape, output_shape, cell, hidden_size, n_layers, attention)
+    check_size(f"cell={cell!r}, hidden_size={hidden_size}, n_layers={n_layers}", *size)
     layers, initializers = keras.layers, keras.initializers
 
     def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
@@ -93,3 +104,22 @@ def build_seq2seq(
         dtype="float32",
     )(x)
     return keras.Model(inputs, outputs, name="network")
+
+
+def network_size(
+    input_shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    attention: bool,
+) -> tuple[int, int]:
+    """Count the Keras layers and the parameters of a network without building it."""
+    matrices, biases = GATES[cell]
+
+    def recurrent(n_inputs: int) -> int:
+        return matrices * hidden_size * (n_inputs + hidden_size + biases)
+
+    n_parameters = recurrent(input_shape[1]) + (2 * n_layers - 1) * recurrent(hidden_size)
+    n_parameters += output_shape[1] * (hidden_size * (1 + attention) + 1)
+    return 2 * n_layers + 3 + 2 * attention, n_parameters

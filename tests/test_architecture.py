@@ -1,17 +1,23 @@
+import functools
+import textwrap
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skcnn import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
+from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._architecture import (
+    MAX_BUILT_LAYERS,
     Conv,
     Dense,
     Dropout,
     Pool,
     Residual,
     Simple,
+    _Size,
     build_network,
     canonical,
     parse,
@@ -234,3 +240,195 @@ def test_standardize_layer_has_zero_mean_and_unit_variance():
     np.testing.assert_allclose(standard.mean(axis=(0, 1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(standard.std(axis=(0, 1, 2)), 1, atol=1e-4)
     assert not model.get_layer("standardize").trainable_weights
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(preset.architecture for preset in PRESETS),
+        "FCS",
+        "GAP -> FC-3 -> FCS",
+        "BN -> CONV-4:5/2 -> BN -> TANH -> AVGPOOL-3 -> DROPOUT-0.5 -> FC-3 -> BN -> FCS",
+        "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL] -> BN] -> RES[RELU] -> GAP -> FCS",
+        "[RES[CONV-4:1/2 -> POOL-3]]*3 -> FC-2 -> FC-3 -> FCS",
+    ],
+)
+def test_the_size_of_a_network_is_known_before_it_is_built(text, batch_norm, fused):
+    options = {"batch_norm": batch_norm, "fused": fused, "standardize": True}
+    model = build_network(architecture=text, input_shape=(17, 9, 3), n_classes=4, **options)
+    size = _Size(batch_norm, fused)
+    size.add_network(parse(text), (17, 9, 3), 4, standardize=True)
+    assert (size.n_layers, size.n_parameters) == (len(model.layers), model.count_params())
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "problem"),
+    [
+        ("FC-100000 -> FC-100000 -> FCS", (8, 8, 1), "10,006,900,003 parameters"),
+        ("CONV-100000:99 -> GAP -> FCS", (8, 8, 1), "980,500,003 parameters"),
+        ("CONV-99999 -> CONV-99999 -> FCS", (8, 8, 1), "90,0[0-9,]+ parameters"),
+        ("RES[RES[CONV-20000 -> RELU -> CONV-20000]] -> GAP -> FCS", (8, 8, 1), "3,600,[0-9,]+ p"),
+        ("FC-300 -> FCS", (4000, 4000, 1), "4,800,001,203 parameters"),
+        ("[RELU]*999 -> FCS", (8, 8, 1), "1,002 layers"),
+        ("[[CONV-1 -> RELU]*99]*5 -> FCS", (8, 8, 1), "993 layers"),
+        ("[RES[CONV-2/2]]*249 -> FCS", (8, 8, 1), "50[0-9] layers"),
+        ("RES[RES[RES[" + "RES[BN]]]] -> [RES[BN]]*249 -> FCS", (8, 8, 1), "50[0-9] layers"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused_before_they_are_built(
+    monkeypatch, text, shape, problem
+):
+    def allocates(*arguments, **options):
+        raise AssertionError("a layer is made")
+
+    monkeypatch.setattr(keras, "Input", allocates)
+    with pytest.raises(ValueError, match=f"^architecture: .* {problem}.*at most"):
+        build(text, shape)
+
+
+def test_the_deepest_network_is_trained():
+    text = f"[TANH]*{MAX_BUILT_LAYERS - 3} -> FCS"
+    net = ImageClassifier(text, epochs=1, standardize=False, random_state=0)
+    net.fit(np.random.default_rng(0).random((8, 4, 4)), [0, 1] * 4)
+    assert len(net.model_.layers) == MAX_BUILT_LAYERS
+    assert len(net.predict_proba(np.zeros((3, 4, 4)))) == 3
+
+
+def poison():
+    """Leave NaN in freed memory, where reading it shows."""
+    for size in 4 ** np.arange(3, 10):
+        tf.fill([size], tf.constant(np.nan, tf.bfloat16))
+
+
+def gradients(text, shape, dtype, batch, times=1):
+    """Compute the gradients of a network that is to be trained, from the same weights always."""
+    model = build_network(
+        architecture=text,
+        input_shape=shape,
+        n_classes=3,
+        batch_norm=False,
+        standardize=False,
+        dtype=dtype,
+        fused=True,
+    )
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        if weight.ndim > 1:
+            weight.assign(rng.normal(size=weight.shape) / np.sqrt(np.prod(weight.shape[:-1])))
+    X, factors = rng.normal(size=(batch, *shape)), rng.normal(size=(batch, 3))
+    for _ in range(times):
+        with tf.GradientTape() as tape:
+            poison()
+            loss = tf.reduce_sum(model(X, training=True) * factors)
+        poison()
+        found = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        yield np.concatenate([gradient.numpy().ravel() for gradient in found])
+
+
+def assert_right_in_bfloat16(text, shape, batch=16):
+    (exact,) = gradients(text, shape, "float32", batch)
+    one, other = gradients(text, shape, "mixed_bfloat16", batch, times=2)
+    assert np.linalg.norm(one - exact) < 0.1 * np.linalg.norm(exact)
+    np.testing.assert_array_equal(one, other)
+
+
+NARROW = [(5, 1, 1), (300, 1, 3), (1, 1, 8), (17, 2, 3), (4, 3, 16)]
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3, 5])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 8])
+def test_strided_convolutions_are_right_in_bfloat16(kernel, strides):
+    for shape in [*NARROW, (3, strides, 16)]:
+        assert_right_in_bfloat16(f"CONV-8:{kernel}/{strides} -> FCS", shape)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "channels"), [(4, 8, 16), (8, 8, 16), (4, 4, 16), (8, 8, 8), (6, 6, 16)]
+)
+def test_patches_as_wide_as_the_image_are_right_in_bfloat16(kernel, size, channels):
+    assert_right_in_bfloat16(f"CONV-8:{kernel}/{size} -> FCS", (5, size, channels), batch=3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "CONV-4 -> BN",
+        "CONV-4 -> POOL",
+        "CONV-4 -> POOL-5",
+        "CONV-4 -> AVGPOOL-3",
+        "CONV-4 -> RELU",
+        "CONV-4 -> GELU",
+        "CONV-4 -> SILU",
+        "CONV-4 -> TANH",
+        "CONV-4 -> GAP -> FC-5",
+        "FC-7",
+        "RES[CONV-4/2]",
+        "RES[CONV-3 -> POOL-4 -> RES[CONV-6/3]]",
+    ],
+)
+def test_every_layer_is_right_in_bfloat16_on_narrow_images(layer):
+    for shape in [(1, 1, 8), (17, 1, 3), (7, 2, 3)]:
+        assert_right_in_bfloat16(f"{layer} -> FCS", shape)
+
+
+def trained_weights(architecture, X, batch_size=16):
+    model = ImageClassifier(
+        architecture,
+        epochs=2,
+        batch_size=batch_size,
+        precision="mixed_bfloat16",
+        random_state=0,
+    ).fit(X, np.arange(len(X)) % 2)
+    return model.model_.get_weights()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape", "fits"),
+    [
+        ("[CONV-8/2 -> RELU]*2 -> GAP -> FCS", (300, 1), 5),
+        ("[CONV-4/2 -> RELU]*7 -> FCS", (64, 64), 5),
+        ("CONV-4:5/3 -> RELU -> CONV-4:2/2 -> FCS", (9, 2, 3), 2),
+        ("CONV-16 -> CONV-8:8/8 -> FCS", (16, 8, 8), 2),
+        ("RES[CONV-8/2] -> RES[CONV-8 -> POOL] -> RES[CONV-16:5/9]*2 -> FCS", (32, 30), 2),
+    ],
+)
+def test_training_in_bfloat16_gives_the_same_bits_every_time(architecture, shape, fits):
+    X = np.random.default_rng(0).random((40, *shape))
+    first = trained_weights(architecture, X)
+    assert all(np.isfinite(weight).all() for weight in first)
+    for _ in range(fits - 1):
+        poison()
+        for one, other in zip(first, trained_weights(architecture, X), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_strided_kernels_of_one_pixel_do_not_write_past_their_memory(run_python):
+    run_python(
+        textwrap.dedent("""
+        import numpy as np
+        from skcnn import ImageClassifier
+        X = np.random.default_rng(0).random((30, 32, 30, 8), np.float32)
+        for precision in ("float32", "mixed_bfloat16"):
+            net = ImageClassifier("CONV-33:1/2 -> RES[CONV-16/2] -> GAP -> FCS", epochs=8,
+                batch_size=3, precision=precision, random_state=0).fit(X, np.arange(30) % 2)
+            assert np.isfinite(net.history_["loss"]).all()
+    """)
+    )
+
+
+def test_a_network_to_train_has_the_weights_and_outputs_of_the_one_to_predict():
+    text = "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL]] -> CONV-3/9 -> FCS"
+    make = functools.partial(
+        build_network,
+        architecture=text,
+        input_shape=(17, 9, 3),
+        n_classes=3,
+        batch_norm=True,
+        standardize=True,
+    )
+    plain, fused = make(), make(fused=True)
+    fused.set_weights(plain.get_weights())
+    X = np.random.default_rng(0).normal(size=(4, 17, 9, 3))
+    np.testing.assert_allclose(fused(X), plain(X), rtol=1e-5)

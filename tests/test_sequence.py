@@ -22,6 +22,7 @@ from skcnn import (
     character_accuracy_score,
     make_arithmetic,
 )
+from skcnn._recurrent import build_seq2seq, network_size
 from skcnn.sequence import exact_match
 
 # CharacterTable
@@ -165,6 +166,30 @@ def test_layers_are_of_the_cell(cell, decoder):
     name = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "SimpleRNN"}[cell]
     assert kinds.count(name) == 4
     assert ("Attention" in kinds) == (decoder == "attention")
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_the_size_of_a_network_is_known_before_it_is_built(cell, attention):
+    options = {"input_shape": (3, 5), "output_shape": (2, 7), "cell": cell}
+    options |= {"hidden_size": 6, "n_layers": 3, "attention": attention}
+    model = build_seq2seq(**options)
+    assert network_size(**options) == (len(model.layers), model.count_params())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        ({"hidden_size": 10**9}, "12,000,[0-9,]+ parameters"),
+        ({"n_layers": 10**6, "hidden_size": 1}, "2,000,003 layers"),
+        ({"n_layers": 200, "hidden_size": 1000, "cell": "gru"}, "2,399,[0-9,]+ parameters"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused(monkeypatch, parameters, count):
+    monkeypatch.setattr(keras, "Input", None)
+    name = next(iter(parameters))
+    with pytest.raises(ValueError, match=f"{name}={parameters[name]}.* {count}; at most"):
+        Seq2SeqRNN(**parameters).fit(["1", "2"], ["3", "4"])
 
 
 def test_long_strings_are_looped_over():
