@@ -472,7 +472,8 @@ class KerasEstimator(BaseEstimator):
         if cycle is not None:
             peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
             step = (done - first) * len(batches)
-            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step, bool(self.callbacks_)))
+            current = float(model.optimizer.learning_rate) if self.callbacks_ else None
+            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step, current))
         callbacks += [EpochLog(history), best]
         if self.verbose == 1:
             callbacks.append(ProgressBar(last, len(batches), done))

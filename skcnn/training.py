@@ -123,8 +123,9 @@ class LearningRateCycle(keras.callbacks.Callback):
         Batches in the whole training.
     step : int, default=0
         Batches of it that were trained on before.
-    shared : bool, default=False
-        Whether there are callbacks that might set the learning rate, too.
+    current : float, default=None
+        The learning rate that the optimizer has now, to see whether other callbacks set it. None
+        does not look.
 
     Raises
     ------
@@ -138,27 +139,28 @@ class LearningRateCycle(keras.callbacks.Callback):
         peak: float,
         n_steps: int,
         step: int = 0,
-        shared: bool = False,
+        current: float | None = None,
     ) -> None:
         super().__init__()
         self.schedule = schedule
         self.peak = peak
         self.n_steps = n_steps
         self.step = step
-        self.shared = shared
-        self.rate = peak
+        self.current = current
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.shared:
-            self._check_rate(float(self.model.optimizer.learning_rate))
+        optimizer = self.model.optimizer
+        if self.current is not None:
+            self._check_rate(float(optimizer.learning_rate), self.current)
         # The middle of the step, because both ends of a cycle are zero.
         progress = (self.step + 0.5) / self.n_steps
-        self.rate = self.peak * self.schedule(progress)
-        self.model.optimizer.learning_rate = self.rate
+        optimizer.learning_rate = self.peak * self.schedule(progress)
+        if self.current is not None:
+            self.current = float(optimizer.learning_rate)
         self.step += 1
 
-    def _check_rate(self, found: float) -> None:
-        if found != float(np.float32(self.rate)):
+    def _check_rate(self, found: float, expected: float) -> None:
+        if found != expected:
             raise ValueError(
                 f"one of the callbacks has set the learning rate to {found:.6g}, but "
                 f"learning_rate_schedule={self.schedule.__name__!r} sets it before every batch. "

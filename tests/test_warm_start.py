@@ -72,7 +72,7 @@ EFFECTS = [
 
 
 @pytest.mark.parametrize("kind", DATA)
-@pytest.mark.parametrize("change", EFFECTS, ids=str)
+@pytest.mark.parametrize("change", EFFECTS, ids=lambda change: "-".join(change))
 def test_what_can_change_when_training_continues_has_its_effect(kind, change):
     def continued(**change):
         fitted = make(kind, optimizer="adam", warm_start=True).fit(*DATA[kind])
@@ -115,7 +115,7 @@ TWICE = [
 
 
 @pytest.mark.parametrize("kind", DATA)
-@pytest.mark.parametrize("twice", TWICE, ids=str)
+@pytest.mark.parametrize("twice", TWICE, ids=lambda twice: "-".join(twice))
 def test_a_setting_that_is_given_twice_is_refused(kind, twice):
     with pytest.raises(ValueError, match=next(iter(twice))):
         make(kind, **twice).fit(*DATA[kind])
