@@ -513,6 +513,10 @@ class ImageClassifier(
         shape = _sides(self.input_shape_, "input_shape_", 3)
         if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
             raise ValueError(f"its input_shape_={shape} is not that of its network")
+        # Parameters that prediction reads, and what it may have learned.
+        self._given_shape()
+        if self.image_size is not None:
+            _sides(self.image_size, "image_size", 2)
         parse_colour(getattr(self, "background_", WHITE))
         if not isinstance(getattr(self, "pixel_dtype_", ""), str):
             raise ValueError("its pixel_dtype_ is not the name of a dtype")
