@@ -435,7 +435,8 @@ def _is_cut_to_8_bits(image: Any) -> bool:
             return image.mode != "I;16" and _jpeg2000_bits(image) > 8
         case "TIFF":
             return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
-    return ";16" in _raw_mode(image)
+    stored = _raw_mode(image)
+    return ";16" in stored and not stored.startswith("BGR;16")  # 16 bits a pixel, not a value
 
 
 def _jpeg2000_bits(image: Any) -> int:
@@ -451,7 +452,8 @@ def _jpeg2000_bits(image: Any) -> int:
 
 def _dtype(image: Image.Image) -> str:
     """Return the dtype of the pixels, which Pillow does not always keep."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+    is_wide = image.mode == "I" and image.format in ("PNG", "PPM")
+    if is_wide or image.mode.startswith("I;16"):
         return "uint16"
     if image.mode in ("I", "F"):
         return "float32"

@@ -436,7 +436,7 @@ def _cifar10_from_folder(home: Path, parts: list[str]) -> tuple[Array, Array]:
     batches = [name for part in parts for name in CIFAR10_BATCHES[part]]
     archive = home / CIFAR10_ARCHIVE
     if (home / CIFAR10_FOLDER).is_dir():
-        return _read_batches(batches, lambda name: open(home / CIFAR10_FOLDER / name, "rb"))
+        return _read_batches(batches, lambda name: _regular(home / CIFAR10_FOLDER / name))
     if archive.is_file():
         try:
             with tarfile.open(archive) as members:
@@ -460,6 +460,13 @@ def _cifar10_from_folder(home: Path, parts: list[str]) -> tuple[Array, Array]:
         f"data_home={str(home)!r} has neither {CIFAR10_ARCHIVE} (from {CIFAR10_PAGE}), nor its "
         f"folder {CIFAR10_FOLDER}, nor folders of images named {' and '.join(parts)}."
     )
+
+
+def _regular(path: Path) -> IO[bytes]:
+    # Opening a pipe would wait for who writes into it.
+    if not path.is_file():
+        raise FileNotFoundError(path.name)
+    return open(path, "rb")
 
 
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:

@@ -341,6 +341,23 @@ def test_damaged_cifar10_is_refused(tmp_path, capsys, write, spoil, message):
     assert capsys.readouterr().out == ""
 
 
+CIFAR10_PIPE = """
+import sys
+from skcnn import fetch_cifar10
+try:
+    fetch_cifar10(data_home=sys.argv[1])
+except ValueError as error:
+    print("'data_batch_3' is missing or damaged" in str(error))
+"""
+
+
+def test_a_pipe_among_the_batches_is_refused(tmp_path, run_python):
+    as_unpacked(tmp_path, batches())
+    (tmp_path / "cifar-10-batches-py" / "data_batch_3").unlink()
+    os.mkfifo(tmp_path / "cifar-10-batches-py" / "data_batch_3")
+    assert run_python(CIFAR10_PIPE, str(tmp_path), timeout=120).stdout == "True\n"
+
+
 def test_a_cut_archive_is_refused(tmp_path):
     as_archive(tmp_path, batches())
     archive = tmp_path / "cifar-10-python.tar.gz"

@@ -138,6 +138,18 @@ def test_conversions(tmp_path, image, name, expected):
     np.testing.assert_array_equal(read[0], expected)
 
 
+def test_bitmaps_of_16_bits_a_pixel_are_bytes(tmp_path):
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    rows = struct.pack("<HHHH", 0xF800, 0x07E0, 0x001F, 0xFFFF)
+    body = head + masks + rows
+    path = tmp_path / "565.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 52) + body)
+    read = read_images([path])
+    assert read.dtype == np.uint8
+    assert read[0, 1].tolist() == [[255, 0, 0], [0, 255, 0]]
+
+
 # Values of more than 8 bits
 
 
