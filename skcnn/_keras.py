@@ -864,17 +864,19 @@ class KerasEstimator(BaseEstimator):
         """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
 
         The file has the parameters, what was learnt, and the versions of the libraries. Not
-        `callbacks`, `validation_data` and a `random_state` that is a generator: a warning names
-        what is left out.
+        `callbacks`, `checkpoint_dir`, `validation_data` and a `random_state` that is a generator:
+        a warning names what is left out.
 
         Parameters
         ----------
         path : str or path
             The file, by custom ``.skcnn``. One that is there is replaced when the new one is
-            whole.
+            whole, and its permissions are kept; a link is followed.
 
         Raises
         ------
+        ValueError
+            If the path is empty or the network has weights that are not finite.
         OSError
             If the file cannot be written.
         """
@@ -891,7 +893,8 @@ class KerasEstimator(BaseEstimator):
         Parameters
         ----------
         path : str or path
-            The file, or the folder of a SavedModel.
+            The file, or the folder of a SavedModel. What is there is replaced if it is of the
+            same kind.
         format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
             ONNX needs ``pip install 'skcnn[export]'``.
 

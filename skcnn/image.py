@@ -607,6 +607,12 @@ class ImageClassifier(
             "standardize": bool(self.standardize),
         }
 
+    def _training_params(self) -> dict[str, Any]:
+        params = super()._training_params()
+        if "architecture" in params:  # not fixed by a preset
+            params["architecture"] = canonical(parse(self.architecture))
+        return params
+
     def _choose_precision(self, X: Array) -> str:
         large = math.prod(X.shape[1:3]) >= MIXED_PRECISION_PIXELS
         return "mixed_bfloat16" if large and native_bfloat16() else "float32"
@@ -632,7 +638,7 @@ class ImageClassifier(
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         super()._check_restored(network, state)
-        if network["n_classes"] != len(self.classes_):
+        if not isinstance(self.classes_, np.ndarray) or network["n_classes"] != len(self.classes_):
             raise ValueError("its classes_ are not those of its network")
         if not np.array_equal(self.classes_, np.unique(self.classes_)):
             raise ValueError("its classes_ are not sorted, or not different")

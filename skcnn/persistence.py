@@ -88,9 +88,9 @@ def save(estimator: KerasEstimator, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> KerasEstimator:
     """Load an estimator that its ``save`` has written.
 
-    Loading runs no code from the file, which holds plain values and arrays only, and takes no
-    more memory than a small multiple of the size of the file. A class of your own must have been
-    imported before.
+    Loading runs no code from the file, which holds plain values and arrays only, and takes time
+    and memory in proportion to the size of the file. A class of your own must have been imported
+    before. The `checkpoint_dir` is None, so that a file cannot make ``fit`` write to a folder.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
     Raises
     ------
     LoadError
-        If the file was not written by ``save`` or is damaged.
+        If the file was not written by ``save`` or is damaged, or is no regular file.
     OSError
         If it cannot be opened.
 

@@ -258,7 +258,10 @@ COMMON = {
 }
 IMAGES = {
     **COMMON,
-    "architecture": [("CONV-4 -> TANH -> FCS", {}, True)],
+    "architecture": [
+        ("CONV-4 -> TANH -> FCS", {}, True),
+        ("conv-4:3->RELU->DROPOUT-0.30->POOL-2->FCS", {}, False),
+    ],
     "batch_norm": [(False, {}, True), (np.True_, {}, False)],
     "input_shape": [((8, 8), {}, False)],
     "standardize": [(False, {}, True)],
