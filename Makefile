@@ -8,13 +8,21 @@ BENCH_DATA ?= bench/data
 # The examples that the documentation runs; the others are shown as they are.
 GALLERY ?= plot_|quickstart
 
-.PHONY: demo test lint docs html bench clean
+# What runs with the lowest versions: conformance, training, files and export.
+SMOKE_TESTS := $(addprefix tests/test_,sklearn_contract.py layers.py muon.py compiled.py \
+	image_files.py plotting.py sequence.py)
+
+.PHONY: demo test test-lowest lint docs html bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
+
+# With the lowest versions that pyproject.toml allows of what it names.
+test-lowest: $(VENV)-lowest/.done
+	$(VENV)-lowest/bin/python -m pytest -n 2 $(SMOKE_TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -51,5 +59,13 @@ $(VENV)-bench/.done: pyproject.toml
 	$(VENV)-bench/bin/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
+# uv, unlike pip, can resolve to the lowest versions.
+$(VENV)-lowest/.done: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
+		--resolution lowest-direct --editable '.[test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-bench docs/_build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-lowest docs/_build

@@ -94,6 +94,9 @@ PREDICTION_VALUES = 2**22
 # fill the last group up a prediction would depend, in its last bits, on its place in X.
 ROW_GROUP = 48
 
+# Factors beyond these vanish or overflow in float32, where they meet others of their size.
+TINY, LARGEST = float(np.finfo(np.float32).tiny), math.sqrt(np.finfo(np.float32).max)
+
 OPTIMIZERS = {
     name.lower(): value
     for name, value in KERAS_CLASSES.items()
@@ -666,10 +669,12 @@ class KerasEstimator(BaseEstimator):
         )
 
     def _weights(self, X: Array, y: Array, sample_weight: Any) -> Array | None:
-        weight = self._balance(y)
+        parts = {"class_weight": self._balance(y)}
         if sample_weight is not None:
-            given = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            weight = given if weight is None else given * weight
+            parts["sample_weight"] = _check_sample_weight(
+                sample_weight, X, ensure_non_negative=True
+            )
+        weight = _product({name: part for name, part in parts.items() if part is not None})
         if weight is None:
             return None
         self._check_weighted(y, np.flatnonzero(weight))
@@ -724,6 +729,9 @@ class KerasEstimator(BaseEstimator):
                 f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
                 "to train with that of the optimizer."
             )
+        for name in ("learning_rate", "weight_decay"):
+            value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
+            _check_float32(name if name in given else f"optimizer__{name}", value)
         return made
 
     def _optimizer_arguments(self, routed: dict[str, Any], schedule: Any) -> dict[str, Any]:
@@ -1025,6 +1033,37 @@ def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
                 f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
                 f"{', '.join(known)}."
             )
+
+
+def _check_float32(name: str, value: Any) -> None:
+    """Refuse a factor that vanishes or overflows in float32."""
+    if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= LARGEST:
+        raise ValueError(
+            f"{name}={value!r} is out of the range of float32 arithmetic; it must be between "
+            f"{TINY:.2g} and {LARGEST:.2g}."
+        )
+
+
+def _product(parts: dict[str, Array]) -> Array | None:
+    """Multiply weights of samples; refuse those whose proportions float32 cannot express."""
+    if not parts:
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        weight: Array = functools.reduce(np.multiply, parts.values())
+        total = weight.sum()
+    kept = np.logical_and.reduce([part > 0 for part in parts.values()])
+    least = weight[kept].min(initial=total)
+    if not total < np.inf or (kept.any() and not least > total * TINY):
+        names = " and ".join(f"{name}={_span(part)}" for name, part in parts.items())
+        raise ValueError(
+            f"The weights of the samples overflow or vanish in float32: {names}. Scale them to "
+            "about 1."
+        )
+    return weight
+
+
+def _span(weight: Array) -> str:
+    return f"{weight[weight > 0].min(initial=weight.max()):.3g}...{weight.max():.3g}"
 
 
 def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:

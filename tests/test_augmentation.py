@@ -331,6 +331,19 @@ def test_mixup_mixes_labels_and_weights_by_the_shares_of_the_images(path):
         np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
 
 
+def test_every_batch_of_an_epoch_and_all_targets_change_the_stream(path):
+    X = np.repeat(images(1), 12, axis=0)
+    options = {
+        "batch_size": 4,
+        "shuffle": False,
+        "augmentation": ImageAugmenter(cutout=0.4),
+        "random_state": 0,
+    }
+    batches = [batch for batch, _ in SampleGenerator(X, np.arange(12), **options)]
+    others = [batch for batch, _ in SampleGenerator(X, np.arange(12) + 1, **options)]
+    assert len({batch.tobytes() for batch in batches + others}) == 6
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
 def test_the_stream_depends_on_pixels_and_not_on_their_dtype(dtype):
     X, y = images(12), np.arange(12)

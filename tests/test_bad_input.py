@@ -5,6 +5,7 @@ what came and what is expected.
 """
 
 import copy
+import functools
 import re
 
 import keras
@@ -42,9 +43,21 @@ def seq(**parameters):
     return Seq2SeqRNN(**{"hidden_size": 4, "epochs": 1, **parameters})
 
 
-FITTED = net(random_state=0).fit(X, Y)
-WARM = copy.deepcopy(FITTED).set_params(warm_start=True)
-READER = seq(random_state=0).fit(QUESTIONS, ANSWERS)
+@functools.cache
+def fitted():
+    return net(random_state=0).fit(X, Y)
+
+
+@functools.cache
+def warm():
+    return copy.deepcopy(fitted()).set_params(warm_start=True)
+
+
+@functools.cache
+def reader():
+    return seq(random_state=0).fit(QUESTIONS, ANSWERS)
+
+
 TABLE = CharacterTable().fit(QUESTIONS)
 
 
@@ -97,6 +110,12 @@ BAD = {
     "weights words": (fit(sample_weight=["a"] * 60), ValueError, ["convert string|could not convert"]),
     "weights of one class": (fit(sample_weight=(Y == 3) * 1.0), ValueError, ["sample_weight", "two"]),
     "weights all zero": (fit(sample_weight=np.zeros(60)), ValueError, ["[Ss]ample weights", "non-zero"]),
+    "weights overflow": (fit(sample_weight=np.full(60, 1e308)), ValueError, ["sample_weight=1e[+]308", "float32"]),
+    "weights apart": (wrong("sample_weight", np.ones(60), 3, 1e300), ValueError, ["sample_weight=1[.]{3}1e[+]300", "float32"]),
+    "weights vanish": (wrong("sample_weight", np.ones(60), 3, 1e-320), ValueError, ["sample_weight=1e-320[.]{3}1", "float32"]),
+    "class weights apart": (fit(class_weight={0: 1e300}), ValueError, ["class_weight=1[.]{3}1e[+]300", "float32"]),
+    "weights overflow together": (fit(class_weight=dict.fromkeys(range(10), 1e200), sample_weight=np.full(60, 1e200)), ValueError, ["class_weight=1e[+]200", "sample_weight=1e[+]200"]),
+    "weights vanish together": (fit(class_weight=dict.fromkeys(range(10), 1e-200), sample_weight=np.full(60, 1e-200)), ValueError, ["class_weight=1e-200", "sample_weight=1e-200"]),
     "class weights unknown": (fit(class_weight={77: 2.0}), ValueError, ["class_weight", "77", "none of the classes"]),
     "class weights word": (fit(class_weight="heavy"), ValueError, ["class_weight", "heavy", "balanced"]),
     # parameters
@@ -111,6 +130,15 @@ BAD = {
     "schedule": (fit(learning_rate_schedule="linear"), ValueError, ["learning_rate_schedule", "one_cycle", "linear"]),
     "schedule twice": (fit(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))), ValueError, ["optimizer", "learning_rate_schedule='one_cycle'", "'constant'"]),
     "weight_decay": (fit(weight_decay=-1), ValueError, ["weight_decay", "Got -1"]),
+    "weight_decay overflows": (fit(weight_decay=1e300), ValueError, ["^weight_decay=1e[+]300", "float32", "1.8e[+]19"]),
+    "weight_decay overflows in float32": (fit(weight_decay=1e38), ValueError, ["^weight_decay=1e[+]38", "float32"]),
+    "weight_decay vanishes": (fit(weight_decay=1e-320), ValueError, ["^weight_decay=1e-320", "float32", "1.2e-38"]),
+    "learning_rate overflows": (fit(learning_rate=1e300), ValueError, ["^learning_rate=1e[+]300", "float32"]),
+    "learning_rate vanishes": (fit(learning_rate=1e-320), ValueError, ["^learning_rate=1e-320", "float32"]),
+    "learning_rate routed overflows": (fit(optimizer="adam", optimizer__learning_rate=1e300), ValueError, ["^optimizer__learning_rate=1e[+]300"]),
+    "learning_rate of an optimizer overflows": (fit(optimizer=keras.optimizers.SGD(1e300), learning_rate_schedule="constant"), ValueError, ["^optimizer__learning_rate=inf"]),
+    "weight_decay of strings": (read(weight_decay=1e300), ValueError, ["^weight_decay=1e[+]300"]),
+    "weights of strings": (lambda folder: seq().fit(QUESTIONS, ANSWERS, sample_weight=np.full(55, 1e308)), ValueError, ["sample_weight=1e[+]308"]),
     "label_smoothing": (fit(label_smoothing=1.5), ValueError, ["label_smoothing", r"\[0.0, 1.0\)", "1.5"]),
     "validation_fraction": (fit(early_stopping=True, validation_fraction=1.0), ValueError, ["validation_fraction", r"\(0.0, 1.0\)"]),
     "validation_fraction too small": (fit(early_stopping=True, validation_fraction=0.01), ValueError, ["early_stopping", "validation_fraction=0.01", "60 samples"]),
@@ -151,18 +179,20 @@ BAD = {
     "notation order": (fit(architecture="FC-8 -> CONV-8 -> FCS"), ValueError, ["architecture", "CONV-8 needs an image"]),
     "notation huge": (fit(architecture="[[CONV-1]*999]*999 -> FCS"), ValueError, ["architecture", "more than 1000 layers"]),
     "notation no text": (fit(architecture=["FCS"]), ValueError, ["architecture", "str", "FCS"]),
+    "notation of many parameters": (fit(architecture="FC-100000 -> FC-100000 -> FCS"), ValueError, ["architecture", "10,00[0-9,]+ parameters", "at most 268,435,456"]),
+    "notation of many layers": (fit(architecture="[RELU]*990 -> FCS"), ValueError, ["architecture", "99[0-9] layers", "at most 500"]),
     # prediction
     "predict before fit": (lambda folder: net().predict(X), NotFittedError, ["ImageClassifier", "not fitted"]),
     "transform before fit": (lambda folder: net().transform(X), NotFittedError, ["not fitted"]),
     "summary before fit": (lambda folder: net().summary(), NotFittedError, ["not fitted"]),
     "export before fit": (lambda folder: net().export(folder / "a"), NotFittedError, ["not fitted"]),
-    "predict other images": (lambda folder: FITTED.predict(X[:, 1:]), ValueError, [r"\(7, 8, 1\)", "expecting images", r"\(8, 8, 1\)"]),
-    "predict other channels": (lambda folder: FITTED.predict(np.stack([X] * 3, axis=-1)), ValueError, [r"\(8, 8, 3\)", r"\(8, 8, 1\)"]),
-    "predict other rows": (lambda folder: FITTED.predict(ROWS[:, 1:]), ValueError, ["63 features", "64 features"]),
-    "predict NaN": (lambda folder: FITTED.predict_proba(X * np.nan), ValueError, ["X", "NaN"]),
-    "predict one image": (lambda folder: FITTED.predict(X[0]), ValueError, ["8 features", "64"]),
+    "predict other images": (lambda folder: fitted().predict(X[:, 1:]), ValueError, [r"\(7, 8, 1\)", "expecting images", r"\(8, 8, 1\)"]),
+    "predict other channels": (lambda folder: fitted().predict(np.stack([X] * 3, axis=-1)), ValueError, [r"\(8, 8, 3\)", r"\(8, 8, 1\)"]),
+    "predict other rows": (lambda folder: fitted().predict(ROWS[:, 1:]), ValueError, ["63 features", "64 features"]),
+    "predict NaN": (lambda folder: fitted().predict_proba(X * np.nan), ValueError, ["X", "NaN"]),
+    "predict one image": (lambda folder: fitted().predict(X[0]), ValueError, ["8 features", "64"]),
     "partial_fit other classes": (lambda folder: net().partial_fit(X, Y, classes=[0, 1]), ValueError, ["y has labels", "not among the classes"]),
-    "warm start other labels": (lambda folder: WARM.fit(X, Y + 50), ValueError, ["y has labels", "not among the classes", "5[0-9]"]),
+    "warm start other labels": (lambda folder: warm().fit(X, Y + 50), ValueError, ["y has labels", "not among the classes", "5[0-9]"]),
     # strings
     "strings of numbers": (read(X=np.arange(55)), ValueError, ["X", "str", "row 0", "int"]),
     "strings with a None": (read(X=["1", None], y=["2", "3"]), ValueError, ["X", "row 1", "NoneType"]),
@@ -174,12 +204,13 @@ BAD = {
     "answers of numbers": (read(y=np.arange(55)), ValueError, ["y", "str", "row 0", "int"]),
     "answers missing": (read(y=None), ValueError, ["y", "None"]),
     "answers too few": (read(y=ANSWERS[:-1]), ValueError, ["inconsistent", "55", "54"]),
-    "string too long": (lambda folder: READER.predict(["1+1111"]), ValueError, ["X", "6 characters", "row 0", "at most 3"]),
-    "string unknown": (lambda folder: READER.predict(["1+1", "1x1"]), ValueError, ["X", "unknown character 'x'", "position 1", "row 1"]),
+    "string too long": (lambda folder: reader().predict(["1+1111"]), ValueError, ["X", "6 characters", "row 0", "at most 3"]),
+    "string unknown": (lambda folder: reader().predict(["1+1", "1x1"]), ValueError, ["X", "unknown character 'x'", "position 1", "row 1"]),
     "strings before fit": (lambda folder: seq().predict(["1+1"]), NotFittedError, ["Seq2SeqRNN", "not fitted"]),
     "cell": (read(cell="lstn"), ValueError, ["cell", "'lstm'", "lstn"]),
     "decoder": (read(decoder="none"), ValueError, ["decoder", "'attention'", "none"]),
     "hidden_size": (read(hidden_size=0), ValueError, ["hidden_size", "Got 0"]),
+    "hidden_size without end": (read(hidden_size=10**9, n_layers=10**6), ValueError, ["hidden_size=1000000000", "n_layers=1000000", "2,000,003 layers"]),
     "show_samples": (read(show_samples=3), ValueError, ["show_samples=3", "validation_data"]),
     "classes of strings": (lambda folder: seq().partial_fit(QUESTIONS, ANSWERS, classes=["1"]), ValueError, ["classes", "must be None"]),
     "table length": (lambda folder: CharacterTable(length=2).fit(["123"]), ValueError, ["X", "3 characters", "at most 2"]),
@@ -197,7 +228,7 @@ BAD = {
     "folder missing": (lambda folder: load_image_folder(folder / "none"), (ValueError, OSError), ["none"]),
     "folder empty": (lambda folder: load_image_folder(folder), ValueError, ["folder|directory"]),
     "file missing": (lambda folder: skcnn.load(folder / "none.skcnn"), OSError, ["none.skcnn", "No such file"]),
-    "export format": (lambda folder: FITTED.export(folder / "a", "pdf"), ValueError, ["format", "onnx", "'pdf'"]),
+    "export format": (lambda folder: fitted().export(folder / "a", "pdf"), ValueError, ["format", "onnx", "'pdf'"]),
 }  # fmt: skip
 
 
@@ -208,6 +239,7 @@ def test_malformed_calls_are_refused_before_tensorflow_sees_them(
     def runs(*arguments, **options):
         raise AssertionError("a network runs")
 
+    warm(), reader()  # which must not be refused
     monkeypatch.setattr(keras.Model, "fit", runs)
     monkeypatch.setattr("skcnn._keras.forward", runs)
     with pytest.raises(error) as caught:

@@ -318,7 +318,7 @@ def no_training(monkeypatch):
     def reached(*_):
         raise ReachedError
 
-    monkeypatch.setattr(KerasEstimator, "_compile_arguments", reached)
+    monkeypatch.setattr(KerasEstimator, "_make_optimizer", reached)
     return ReachedError
 
 

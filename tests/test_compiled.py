@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.base import clone
+from sklearn.metrics import log_loss
 
 import skcnn
 from skcnn import (
@@ -21,7 +22,18 @@ from skcnn import (
     make_arithmetic,
 )
 from skcnn._architecture import build_network
-from skcnn._compiled import MAX_FORWARDS, POOL, Forward, NetworkPool, Plan, forward
+from skcnn._compiled import (
+    MAX_FORWARDS,
+    POOL,
+    CompiledNetwork,
+    Forward,
+    NetworkPool,
+    Plan,
+    forward,
+    seed_variables,
+)
+from skcnn._muon import Muon
+from skcnn._recurrent import build_seq2seq
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
@@ -35,6 +47,36 @@ def net(**parameters):
 
 def seq(**parameters):
     return Seq2SeqRNN(**{"epochs": 2, "hidden_size": 8, "random_state": 0, **parameters})
+
+
+def compiled(build, optimizer, **arguments):
+    loss = keras.losses.CategoricalCrossentropy()
+    return CompiledNetwork(Plan(build, tuple(arguments.items())), optimizer, loss, [])
+
+
+def compiled_images(architecture, optimizer="adam"):
+    return compiled(
+        build_network,
+        keras.optimizers.get(optimizer),
+        architecture=architecture,
+        input_shape=(4, 4, 1),
+        n_classes=3,
+        batch_norm=True,
+        standardize=True,
+    )
+
+
+def compiled_strings(cell, optimizer="adam"):
+    return compiled(
+        build_seq2seq,
+        keras.optimizers.get(optimizer),
+        input_shape=(3, 5),
+        output_shape=(2, 7),
+        cell=cell,
+        hidden_size=6,
+        n_layers=2,
+        attention=False,
+    )
 
 
 def forget():
@@ -365,3 +407,59 @@ def test_normalization_knows_how_far_the_learning_rate_has_fallen(built, paramet
     steps, rate = POOL._idle[-1][1]._progress()
     assert steps == 8
     np.testing.assert_allclose(rate, pace, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"), [(compiled_images, "CONV-2 -> FC-3 -> BN -> FCS"), (compiled_strings, "gru")]
+)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.Adam(1.0, weight_decay=0.25),
+        lambda: keras.optimizers.SGD(1.0, weight_decay=0.25),
+        lambda: Muon(1.0, weight_decay=0.25),
+    ],
+)
+def test_weight_decay_is_of_kernels_alone(make, what, optimizer):
+    network = make(what, optimizer())
+    variables = network.model.trainable_variables
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    network.optimizer.apply([tf.zeros(variable.shape) for variable in variables], variables)
+    kernels = [len(variable.shape) > 1 for variable in variables]
+    assert True in kernels
+    assert False in kernels
+    for variable, is_kernel in zip(variables, kernels, strict=True):
+        np.testing.assert_allclose(variable, 0.75 if is_kernel else 1.0)
+
+
+def test_every_random_layer_of_every_training_has_a_seed_of_its_own():
+    network = compiled_images("DROPOUT-0.5 -> CONV-2 -> DROPOUT-0.5 -> FCS")
+    drawn = []
+    for seed in (0, 1, 0):
+        network.start(seed)
+        drawn.append([tuple(state.numpy()) for state in seed_variables(network.model)])
+    assert len({*drawn[0], *drawn[1]}) == 4
+    assert drawn[2] == drawn[0]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_recurrent_kernels_start_orthogonal_and_different(cell):
+    network = compiled_strings(cell)
+    network.start(0)
+    kernels = [
+        variable.numpy()
+        for variable in network.model.trainable_variables
+        if variable.name == "recurrent_kernel"
+    ]
+    assert len(kernels) == 4
+    for kernel in kernels:
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(6), atol=1e-5)
+    assert len({kernel.tobytes() for kernel in kernels}) == 4
+
+
+def test_model_is_compiled_with_the_loss_and_metrics_of_the_training():
+    fitted = net(label_smoothing=0.0).fit(X, Y)
+    expected = log_loss(Y, fitted.predict_proba(X)), fitted.score(X, Y)
+    found = fitted.model_.evaluate(X[..., None], np.eye(10)[Y], verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

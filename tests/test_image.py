@@ -1,4 +1,5 @@
 import copy
+import math
 import os
 import pickle
 import random
@@ -243,6 +244,45 @@ def test_only_proportions_of_weights_matter(digits, name):
     one, other = (net.predict_proba(X) for net in nets)
     np.testing.assert_array_equal(one, other)
     assert not np.array_equal(one, tiny().fit(X, y).predict_proba(X))
+
+
+def test_class_weights_multiply_those_of_samples(digits):
+    X, y = digits
+    weight = np.random.default_rng(0).uniform(0.5, 2, 300)
+    both = tiny(class_weight={3: 4.0}).fit(X, y, sample_weight=weight)
+    product = tiny().fit(X, y, sample_weight=weight * np.where(y == 3, 4.0, 1.0))
+    np.testing.assert_array_equal(both.predict_proba(X), product.predict_proba(X))
+    assert (both.predict_proba(X) != tiny().fit(X, y, weight).predict_proba(X)).any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_training_starts_from_the_frequencies_of_the_classes(digits, weighted):
+    X, _ = digits
+    y = np.repeat([0, 1, 2], [240, 50, 10])
+    weight = np.where(y == 2, 24.0, 1.0) if weighted else np.ones(300)
+    fitted = tiny(epochs=1, learning_rate=1e-30).fit(X, y, sample_weight=weight)
+    expected = 1 + 300 * np.bincount(y, weight) / weight.sum()
+    bias = fitted.model_.layers[-1].bias.numpy()
+    np.testing.assert_allclose(np.exp(bias) / np.exp(bias).sum(), expected / expected.sum(), 1e-5)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform"])
+def test_prediction_takes_few_rows_at_a_time(digits, monkeypatch, method):
+    sizes = []
+    original = ImageClassifier._predict_batch
+
+    def record(self, batch, output):
+        sizes.append(batch.shape)
+        return original(self, batch, output)
+
+    monkeypatch.setattr(ImageClassifier, "_predict_batch", record)
+    for X in (digits[0].repeat(7, axis=0), np.zeros((70, 256, 256), np.uint8)):
+        fitted = ImageClassifier("GAP -> FCS", epochs=1).fit(X[:4], [0, 1, 0, 1])
+        assert len(getattr(fitted, method)(X)) == len(X)
+        assert sum(size[0] for size in sizes) >= len(X)
+        assert max(size[0] for size in sizes) <= 480
+        assert max(map(math.prod, sizes)) <= 2**22
+        sizes.clear()
 
 
 def test_samples_of_weight_zero_are_left_out(digits):

@@ -61,6 +61,26 @@ def test_bfloat16_is_not_native_on_an_unknown_processor(monkeypatch, processor):
         assert native_bfloat16() is False
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "native"),
+    [
+        ([(8, 0)], True),
+        ([(9, 0), (8, 6)], True),
+        ([(7, 5)], False),
+        ([(8, 0), (7, 0)], False),
+        ([None], False),
+    ],
+)
+def test_bfloat16_is_native_on_graphics_cards_from_ampere_on(
+    monkeypatch, processor, capabilities, native
+):
+    processor("" if native else "avx512_bf16")
+    details = [{"compute_capability": each} if each else {} for each in capabilities]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: details)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: device)
+    assert native_bfloat16() is native
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_auto_takes_bfloat16_for_images_that_are_not_tiny_where_it_is_native(monkeypatch, native):
     monkeypatch.setattr(image, "native_bfloat16", lambda: native)
