@@ -224,6 +224,7 @@ class ImageClassifier(
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
+        "background",
         "flip_averaging",
         "image_size",
         "input_shape",

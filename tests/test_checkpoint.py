@@ -271,6 +271,7 @@ IMAGES = {
         (ImageAugmenter(fill_mode="wrap"), {}, False),
     ],
     "image_size": [((8, 8), {}, False)],
+    "background": [("#ffffff", {}, False)],
     "flip_averaging": [(True, {}, False)],
     "shift_averaging": [(True, {}, False)],
     "class_weight": [({0: 2.0}, {}, True), ({np.int64(0): 2}, {"class_weight": {0: 2.0}}, False)],
@@ -449,8 +450,7 @@ def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
         match=r"is in use by|a training with other .*a folder of its own",
     ):
         search.fit(X, Y)
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert saved(tmp_path)["identity"]
+    assert {path.name for path in tmp_path.iterdir()} <= {NAME}
 
 
 def test_a_warm_start_is_a_training_of_its_own(tmp_path):
