@@ -94,8 +94,12 @@ PREDICTION_VALUES = 2**22
 # fill the last group up a prediction would depend, in its last bits, on its place in X.
 ROW_GROUP = 48
 
-# Factors beyond these vanish or overflow in float32, where they meet others of their size.
-TINY, LARGEST = float(np.finfo(np.float32).tiny), math.sqrt(np.finfo(np.float32).max)
+# Factors beyond these vanish or overflow in float32. A weight decay is multiplied by a rate.
+TINY = float(np.finfo(np.float32).tiny)
+LARGEST = {
+    "learning_rate": float(np.finfo(np.float32).max),
+    "weight_decay": math.sqrt(np.finfo(np.float32).max),
+}
 
 OPTIMIZERS = {
     name.lower(): value
@@ -731,7 +735,8 @@ class KerasEstimator(BaseEstimator):
             )
         for name in ("learning_rate", "weight_decay"):
             value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
-            _check_float32(name if name in given else f"optimizer__{name}", value)
+            full_name = name if name in given else f"optimizer__{name}"
+            _check_float32(full_name, value, LARGEST[name])
         return made
 
     def _optimizer_arguments(self, routed: dict[str, Any], schedule: Any) -> dict[str, Any]:
@@ -1035,12 +1040,12 @@ def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
             )
 
 
-def _check_float32(name: str, value: Any) -> None:
+def _check_float32(name: str, value: Any, largest: float) -> None:
     """Refuse a factor that vanishes or overflows in float32."""
-    if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= LARGEST:
+    if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= largest:
         raise ValueError(
             f"{name}={value!r} is out of the range of float32 arithmetic; it must be between "
-            f"{TINY:.2g} and {LARGEST:.2g}."
+            f"{TINY:.2g} and {largest:.2g}."
         )
 
 
