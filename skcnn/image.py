@@ -365,6 +365,7 @@ class ImageClassifier(
     def _check_data(
         self, X: Any, y: Any, *, reset: bool, classes: Any = None
     ) -> tuple[Any, OneHot]:
+        y = as_numpy(y, "y")
         _check_no_missing(y)
         X, y = self._check_images(X, y, reset=reset)
         check_classification_targets(y)
