@@ -3,21 +3,28 @@
 from ._quiet import quiet_tensorflow_start
 
 with quiet_tensorflow_start():
-    from ._archive import LoadError
-    from ._keras import clear_compiled
-    from ._machine import keep_to_share
-    from .augmentation import ImageAugmenter, SampleGenerator
+    from ._environment import keep_to_share
+    from ._files.archive import LoadError
+    from ._files.estimators import load, trusted_types
+    from .base import clear_compiled
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
-    from .image import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
-    from .inspection import FilterDisplay, SaliencyDisplay
-    from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
-    from .persistence import load, trusted_types
-    from .plotting import (
+    from .displays import (
         AugmentationDisplay,
         MisclassifiedImagesDisplay,
         TrainingHistoryDisplay,
     )
-    from .sequence import CharacterTable, Seq2SeqRNN
+    from .image.augmentation import ImageAugmenter, SampleGenerator
+    from .image.classifier import (
+        FeedForward,
+        ImageClassifier,
+        MiniCNN,
+        SpeedNet,
+        StackedCNN,
+        VGGLite,
+    )
+    from .inspection import FilterDisplay, SaliencyDisplay
+    from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
+    from .sequence.rnn import CharacterTable, Seq2SeqRNN
 
 keep_to_share()
 

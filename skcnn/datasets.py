@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from ._image_files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
+from .image.files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
 
 CIFAR10_NAMES = [
     "airplane",

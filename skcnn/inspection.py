@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._image_files import Array, as_paths, read_images
-from .plotting import check_images, draw_image, image_axes
+from .displays import check_images, draw_image, image_axes
+from .image.files import Array, as_paths, read_images
 
 
 class FilterDisplay:

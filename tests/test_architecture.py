@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
-from skcnn._architecture import (
+from skcnn.image.notation import (
     MAX_BUILT_LAYERS,
     Conv,
     Dense,

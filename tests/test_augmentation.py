@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skcnn import ImageAugmenter, ImageClassifier, MiniCNN, SampleGenerator, load_digit_images
-from skcnn.augmentation import as_batch
+from skcnn.image.augmentation import as_batch
 
 RNG = np.random.default_rng(0)
 EVERYTHING = {
@@ -30,7 +30,7 @@ EVERYTHING = {
 def path(request, monkeypatch):
     """Both ways that a batch can take, which draw other numbers."""
     if request.param == "fused":
-        monkeypatch.setattr("skcnn.augmentation.FUSED_VALUES", 1)
+        monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", 1)
 
 
 def images(n=8, shape=(8, 8, 3)):
@@ -295,7 +295,7 @@ def test_any_number_of_workers_trains_a_bare_model_alike(workers):
 
 def test_whole_batches_of_large_data_are_fused(monkeypatch):
     X, y = images(30), np.arange(30)
-    monkeypatch.setattr("skcnn.augmentation.FUSED_VALUES", X.size)
+    monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", X.size)
     options = {"batch_size": 16, "random_state": 0, "shuffle": False}
     for settings in (EVERYTHING, {"cutout": 0.3}):
         options["augmentation"] = ImageAugmenter(**settings)
@@ -414,7 +414,7 @@ class Watched(SampleGenerator):
 @pytest.fixture
 def watched(monkeypatch):
     Watched.made = []
-    monkeypatch.setattr("skcnn._keras.SampleGenerator", Watched)
+    monkeypatch.setattr("skcnn.base.SampleGenerator", Watched)
     return Watched.made
 
 

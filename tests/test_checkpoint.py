@@ -24,9 +24,9 @@ from skcnn import (
     load_digit_images,
     make_arithmetic,
 )
-from skcnn._archive import read
-from skcnn._checkpoint import KIND, NAME, Saved
-from skcnn._keras import KerasEstimator
+from skcnn._files.archive import read
+from skcnn._training.checkpoint import KIND, NAME, Saved
+from skcnn.base import KerasEstimator
 
 X, Y = (data[:120] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
@@ -495,8 +495,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from skcnn import ImageAugmenter, ImageClassifier, load_digit_images
-from skcnn._archive import read
-from skcnn._checkpoint import KIND, NAME
+from skcnn._files.archive import read
+from skcnn._training.checkpoint import KIND, NAME
 
 X, y = (data[:200] for data in load_digit_images(return_X_y=True))
 EPOCHS = 12
@@ -602,8 +602,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from skcnn import ImageClassifier, load_digit_images
-from skcnn._archive import read
-from skcnn._checkpoint import KIND, NAME
+from skcnn._files.archive import read
+from skcnn._training.checkpoint import KIND, NAME
 
 X, y = (data[:100] for data in load_digit_images(return_X_y=True))
 mode, disk = sys.argv[1], Path(sys.argv[2])

@@ -21,8 +21,7 @@ from skcnn import (
     load_digit_images,
     make_arithmetic,
 )
-from skcnn._architecture import build_network
-from skcnn._compiled import (
+from skcnn._training.network import (
     MAX_FORWARDS,
     POOL,
     CompiledNetwork,
@@ -32,8 +31,9 @@ from skcnn._compiled import (
     forward,
     seed_variables,
 )
-from skcnn._muon import Muon
-from skcnn._recurrent import build_seq2seq
+from skcnn._training.optimizers import Muon
+from skcnn.image.notation import build_network
+from skcnn.sequence.networks import build_seq2seq
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)

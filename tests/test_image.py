@@ -28,7 +28,7 @@ from skcnn import (
     VGGLite,
     load,
 )
-from skcnn.image import channel_statistics
+from skcnn.image.classifier import channel_statistics
 
 TINY = "CONV-4 -> RELU -> POOL -> FCS"
 
@@ -548,7 +548,7 @@ def test_a_notebook_shows_diagram_and_layers(digits):
 
 
 def test_channel_statistics_match_numpy(monkeypatch):
-    monkeypatch.setattr("skcnn.augmentation.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("skcnn.image.augmentation.CHUNK_BYTES", 1000)
     X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 3, 3))
     rows = np.arange(5, 37)
     mean, variance = channel_statistics(X, rows)

@@ -29,7 +29,7 @@ from skcnn import (
     load,
     load_image_folder,
 )
-from skcnn._image_files import ImageFiles, is_paths, read_images
+from skcnn.image.files import ImageFiles, is_paths, read_images
 
 ARCHITECTURE = "CONV-4 -> RELU -> POOL -> FCS"
 RNG = np.random.default_rng(0)

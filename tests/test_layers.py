@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn._layers import FusedBatchNormalization
+from skcnn.image.layers import FusedBatchNormalization
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.model_selection import cross_val_score
 
 from skcnn import ImageClassifier, Seq2SeqRNN, _machine, image, load_digit_images
-from skcnn._machine import native_bfloat16
+from skcnn._environment import native_bfloat16
 
 SMALL, Y = (data[:300] for data in load_digit_images(return_X_y=True))
 LARGE = SMALL.repeat(2, axis=1).repeat(2, axis=2)

@@ -4,7 +4,7 @@ import pytest
 from sklearn.base import clone
 
 from skcnn import ImageClassifier, Seq2SeqRNN, load, load_digit_images
-from skcnn._muon import Muon
+from skcnn._training.optimizers import Muon
 
 X, Y = (data[:300] for data in load_digit_images(return_X_y=True))
 RNG = np.random.default_rng(0)

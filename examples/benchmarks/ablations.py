@@ -26,7 +26,7 @@ from _data import FLIPS_AND_SHIFTS, about, load_split, table
 from sklearn.base import clone
 
 from skcnn import ImageClassifier, SpeedNet, VGGLite
-from skcnn._layers import FusedBatchNormalization
+from skcnn.image.layers import FusedBatchNormalization
 
 import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
 

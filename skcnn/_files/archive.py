@@ -33,6 +33,8 @@ Array = NDArray[Any]
 Result = TypeVar("Result")
 Class = TypeVar("Class", bound=type)
 
+ROOT = __name__.partition(".")[0]
+
 FORMAT = "skcnn"
 FORMAT_VERSION = 1
 DOCUMENT = "metadata.json"
@@ -80,14 +82,14 @@ def loadable(cls: Class) -> Class:
 
 def class_name(cls: type) -> str:
     """Name a class: one of skcnn by its name, another with its module."""
-    if cls.__module__.partition(".")[0] == __package__:
+    if cls.__module__.partition(".")[0] == ROOT:
         return cls.__qualname__
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that what is in a file depends on."""
-    from . import __version__  # only set when all modules are imported
+    from skcnn import __version__  # only set when all modules are imported
 
     return {
         "skcnn": __version__,

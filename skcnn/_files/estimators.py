@@ -21,7 +21,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.utils.validation import check_is_fitted
 
-from ._archive import (
+from .._environment import check_not_forked
+from .._quiet import LEVEL
+from .._training.network import MAX_FORWARDS, Plan, State, seed_variables
+from .archive import (
     KERAS_CLASSES,
     LOADABLE,
     LoadError,
@@ -33,12 +36,9 @@ from ._archive import (
     read,
     write,
 )
-from ._compiled import MAX_FORWARDS, Plan, State, seed_variables
-from ._machine import check_not_forked
-from ._quiet import LEVEL
 
 if TYPE_CHECKING:
-    from ._keras import KerasEstimator
+    from ..base import KerasEstimator
 
 KIND = "estimator"
 
@@ -128,7 +128,7 @@ def load(path: str | os.PathLike[str]) -> KerasEstimator:
 
 
 def _restored(content: Any) -> KerasEstimator:
-    from ._keras import KerasEstimator
+    from ..base import KerasEstimator
 
     estimator = content.get("estimator") if isinstance(content, dict) else content
     if not isinstance(estimator, KerasEstimator):

@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from ._image_files import WHITE, Array, as_paths, read_images
-from .augmentation import as_numpy, read_if_paths, refuse_for_arrays
+from .image.augmentation import as_numpy, read_if_paths, refuse_for_arrays
+from .image.files import WHITE, Array, as_paths, read_images
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]

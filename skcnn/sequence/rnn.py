@@ -14,15 +14,15 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ._archive import loadable
-from ._compiled import State
-from ._keras import Array, KerasEstimator
-from ._one_hot import OneHot
-from ._recurrent import CELLS, build_seq2seq, exact_match
-from ._strings import check_strings
-from .augmentation import SampleGenerator
-from .metrics import exact_match_score
-from .training import is_open
+from .._files.archive import loadable
+from .._strings import check_strings
+from .._training.callbacks import is_open
+from .._training.network import State
+from ..base import Array, KerasEstimator
+from ..heads import OneHot
+from ..image.augmentation import SampleGenerator
+from ..metrics import exact_match_score
+from .networks import CELLS, build_seq2seq, exact_match
 
 
 @loadable

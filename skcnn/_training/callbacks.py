@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from ._compiled import CompiledNetwork
+from .network import CompiledNetwork
 
 # Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
 # serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3

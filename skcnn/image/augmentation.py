@@ -21,10 +21,10 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from ._archive import loadable
-from ._image_files import WHITE, ImageFiles, as_paths, parse_colour, read_images
-from ._machine import check_not_forked
-from ._one_hot import OneHot
+from .._environment import check_not_forked
+from .._files.archive import loadable
+from ..heads import OneHot
+from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
 
 Array = NDArray[Any]
 

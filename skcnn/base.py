@@ -36,24 +36,11 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from . import persistence
-from ._archive import KERAS_CLASSES, class_name, loadable
-from ._checkpoint import Checkpoint, Saved, digest, reserved
-from ._compiled import (
-    POOL,
-    CompiledNetwork,
-    Forward,
-    Plan,
-    State,
-    compile_key,
-    forward,
-    save_for_plain_keras,
-)
-from ._machine import check_not_forked
-from ._muon import Muon
+from ._environment import check_not_forked
+from ._files import estimators as persistence
+from ._files.archive import KERAS_CLASSES, class_name, loadable
 from ._summary import as_html, as_text, layer_rows
-from .augmentation import ImageAugmenter, SampleGenerator, as_batch, compile_augmentation
-from .training import (
+from ._training.callbacks import (
     SCHEDULES,
     SETS_LEARNING_RATE,
     BestWeights,
@@ -67,6 +54,19 @@ from .training import (
     is_open,
     restored_epoch,
 )
+from ._training.checkpoint import Checkpoint, Saved, digest, reserved
+from ._training.network import (
+    POOL,
+    CompiledNetwork,
+    Forward,
+    Plan,
+    State,
+    compile_key,
+    forward,
+    save_for_plain_keras,
+)
+from ._training.optimizers import Muon
+from .image.augmentation import ImageAugmenter, SampleGenerator, as_batch, compile_augmentation
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(

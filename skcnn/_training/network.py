@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ._layers import FusedBatchNormalization
+from ..image.layers import FusedBatchNormalization
 
 Array = NDArray[Any]
 

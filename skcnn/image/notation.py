@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ._layers import FusedBatchNormalization
+from .layers import FusedBatchNormalization
 
 # Far beyond any network that trains on one machine. Without them a typing error such as
 # "FC-10000000000" or "[[...]*999]*999" would exhaust the memory instead of raising.

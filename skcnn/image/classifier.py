@@ -20,13 +20,13 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
-from ._architecture import build_network, canonical, n_weighted, parse, set_standardization
-from ._compiled import State
-from ._image_files import WHITE, ImageFiles, as_paths, parse_colour
-from ._keras import OUTPUTS, Array, KerasEstimator
-from ._machine import native_bfloat16
-from ._one_hot import OneHot
+from .._environment import native_bfloat16
+from .._training.network import State
+from ..base import OUTPUTS, Array, KerasEstimator
+from ..heads import OneHot
 from .augmentation import ImageAugmenter, as_numpy, row_chunks
+from .files import WHITE, ImageFiles, as_paths, parse_colour
+from .notation import build_network, canonical, n_weighted, parse, set_standardization
 
 VGG_LITE = (
     "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "

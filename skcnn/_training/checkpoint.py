@@ -14,7 +14,7 @@ import joblib
 import keras
 import numpy as np
 
-from . import _archive
+from .._files import archive as _archive
 
 try:
     import fcntl

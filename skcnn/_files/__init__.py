@@ -1,0 +1,1 @@
+"""Files of estimators, and networks for other runtimes."""
