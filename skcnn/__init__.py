@@ -1,30 +1,26 @@
 """Image classifiers and string-to-string networks for scikit-learn users, on Keras."""
 
-from ._quiet import quiet_tensorflow_start
+from ._environment import keep_to_share, quiet_tensorflow_start
 
 with quiet_tensorflow_start():
-    from ._environment import keep_to_share
     from ._files.archive import LoadError
-    from ._files.estimators import load, trusted_types
-    from .base import clear_compiled
+    from ._files.estimators import load
+    from ._training.network import trusted_types
+    from ._training.pool import clear_compiled
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .displays import (
         AugmentationDisplay,
+        FilterDisplay,
         MisclassifiedImagesDisplay,
+        SaliencyDisplay,
         TrainingHistoryDisplay,
     )
     from .image.augmentation import ImageAugmenter, SampleGenerator
-    from .image.classifier import (
-        FeedForward,
-        ImageClassifier,
-        MiniCNN,
-        SpeedNet,
-        StackedCNN,
-        VGGLite,
-    )
-    from .inspection import FilterDisplay, SaliencyDisplay
+    from .image.classifier import ImageClassifier
+    from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
-    from .sequence.rnn import CharacterTable, Seq2SeqRNN
+    from .sequence.characters import CharacterTable
+    from .sequence.rnn import Seq2SeqRNN
 
 keep_to_share()
 

@@ -1,14 +1,16 @@
-"""What the machine offers: fast half precision, and the cores that are ours to use."""
+"""The machine and the process: a quiet start, threads, bfloat16 and forks."""
 
 from __future__ import annotations
 
 import functools
 import multiprocessing
 import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import tensorflow as tf
-from tensorflow.python.eager import context
 
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -19,6 +21,8 @@ BFLOAT16_CAPABILITY = (8, 0)
 @functools.cache
 def native_bfloat16() -> bool:
     """Say whether TensorFlow computes in bfloat16 faster than in float32 here."""
+    import tensorflow as tf
+
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = map(tf.config.experimental.get_device_details, gpus)
@@ -46,6 +50,8 @@ def keep_to_share() -> None:
     share = os.environ.get("OMP_NUM_THREADS", "")
     if multiprocessing.parent_process() is None or not share.isdecimal() or int(share) < 1:
         return
+    import tensorflow as tf
+
     try:
         tf.config.threading.set_intra_op_parallelism_threads(int(share))
         tf.config.threading.set_inter_op_parallelism_threads(int(share))
@@ -59,7 +65,8 @@ _forked_while_running = False
 def _note_fork() -> None:
     global _forked_while_running
     # The threads of TensorFlow, which are there from its first operation on, are not forked.
-    _forked_while_running = context.context()._initialized
+    context = sys.modules.get("tensorflow.python.eager.context")
+    _forked_while_running = context is not None and context.context()._initialized
 
 
 if hasattr(os, "register_at_fork"):
@@ -82,3 +89,47 @@ def check_not_forked() -> None:
             "before the first fit, load or predict (gunicorn: without --preload, and load the "
             "estimator in each worker)."
         )
+
+
+# What TensorFlow's native code prints when it is loaded: log lines such as
+# "I0000 00:00:1760000000.000000 1 port.cc:153] oneDNN custom operations are on." and their rest.
+GREETING = re.compile(
+    rb"[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] "
+    rb"|WARNING: All log messages before absl::InitializeLog\(\)"
+    rb"|To enable the following instructions:"
+)
+
+
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+@contextmanager
+def quiet_tensorflow_start() -> Iterator[None]:
+    """Drop TensorFlow's greeting from standard error while it is imported.
+
+    The greeting comes from native code before any logger exists, so only the file descriptor
+    can be asked; all other lines are passed on. The log level of the native code, which is read
+    once and from the environment alone, is set for the import and the environment put back.
+    Nothing is done when the user has set that level or has imported TensorFlow already.
+    """
+    if LEVEL in os.environ or "tensorflow" in sys.modules:
+        yield
+        return
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without standard error prints no greeting
+        yield
+        return
+    os.environ[LEVEL] = "3"
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            del os.environ[LEVEL]
+            said.seek(0)
+            for line in said:
+                if not GREETING.match(line):
+                    os.write(2, line)

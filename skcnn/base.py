@@ -37,36 +37,41 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._environment import check_not_forked
-from ._files import estimators as persistence
-from ._files.archive import KERAS_CLASSES, class_name, loadable
+from ._files import estimators, export
+from ._files.archive import LoadError, class_name, loadable
 from ._summary import as_html, as_text, layer_rows
+from ._training.batches import BatchGenerator, as_batch
 from ._training.callbacks import (
-    SCHEDULES,
     SETS_LEARNING_RATE,
     BestWeights,
     EpochLog,
     LearningRateCycle,
     ProgressBar,
     RetraceChanged,
-    default_learning_rate,
     hand_over,
-    has_schedule,
     is_open,
     restored_epoch,
 )
 from ._training.checkpoint import Checkpoint, Saved, digest, reserved
 from ._training.network import (
-    POOL,
     CompiledNetwork,
-    Forward,
     Plan,
     State,
-    compile_key,
-    forward,
+    check_state,
+    is_finite,
     save_for_plain_keras,
 )
-from ._training.optimizers import Muon
-from .image.augmentation import ImageAugmenter, SampleGenerator, as_batch, compile_augmentation
+from ._training.optimizers import (
+    LARGEST,
+    OPTIMIZERS,
+    SCHEDULES,
+    TINY,
+    check_float32,
+    check_routed,
+    default_learning_rate,
+    has_schedule,
+)
+from ._training.pool import POOL, Forward, compile_key, forward
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -94,21 +99,6 @@ PREDICTION_VALUES = 2**22
 # fill the last group up a prediction would depend, in its last bits, on its place in X.
 ROW_GROUP = 48
 
-# Factors beyond these vanish or overflow in float32. A weight decay is multiplied by a rate.
-TINY = float(np.finfo(np.float32).tiny)
-LARGEST = {
-    "learning_rate": float(np.finfo(np.float32).max),
-    "weight_decay": math.sqrt(np.finfo(np.float32).max),
-}
-
-OPTIMIZERS = {
-    name.lower(): value
-    for name, value in KERAS_CLASSES.items()
-    if issubclass(value, keras.optimizers.Optimizer)
-    and value is not keras.optimizers.Optimizer
-    and "learning_rate" in inspect.signature(value).parameters  # not those of other optimizers
-} | {"muon": Muon}
-
 
 class KerasEstimator(BaseEstimator):
     """Base class: parameters, training loop and prediction of a Keras model.
@@ -126,7 +116,7 @@ class KerasEstimator(BaseEstimator):
     _parameter_of: ClassVar[dict[str, str]] = {}
 
     # Only estimators of images have the parameter.
-    augmentation: ImageAugmenter | None = None
+    augmentation: Any = None
 
     # Builds the network from what `_network_arguments` gives, and with these the one to train.
     _build: ClassVar[Callable[..., keras.Model]]
@@ -306,7 +296,7 @@ class KerasEstimator(BaseEstimator):
         """Choose in what to train on these data where `precision` is "auto"."""
         return "float32"
 
-    def _watchers(self, validation: SampleGenerator | None) -> list[keras.callbacks.Callback]:
+    def _watchers(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
         """Make the callbacks that parameters of the subclass ask for."""
         return []
 
@@ -536,7 +526,7 @@ class KerasEstimator(BaseEstimator):
 
     def _divide(
         self, X: Array, y: Array, sample_weight: Any, seed: np.random.SeedSequence
-    ) -> tuple[Array, Array | None, SampleGenerator | None]:
+    ) -> tuple[Array, Array | None, BatchGenerator | None]:
         """Choose the rows to train on, their weights, and what to validate on."""
         weight = self._weights(X, y, sample_weight)
         rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
@@ -555,8 +545,8 @@ class KerasEstimator(BaseEstimator):
     def _loop(
         self,
         network: CompiledNetwork,
-        batches: SampleGenerator,
-        validation: SampleGenerator | None,
+        batches: BatchGenerator,
+        validation: BatchGenerator | None,
         callbacks: list[keras.callbacks.Callback],
         history: dict[str, list[float]],
         first: int,
@@ -661,8 +651,8 @@ class KerasEstimator(BaseEstimator):
         rows: Array | None,
         shuffle: bool = False,
         **options: Any,
-    ) -> SampleGenerator:
-        return SampleGenerator(
+    ) -> BatchGenerator:
+        return BatchGenerator(
             X,
             y,
             sample_weight,
@@ -721,7 +711,7 @@ class KerasEstimator(BaseEstimator):
         if isinstance(optimizer, keras.optimizers.Optimizer):
             made = self._copied_optimizer(optimizer, routed, given)
         else:
-            _check_routed(optimizer, routed)
+            check_routed(optimizer, routed)
             if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
                 given["learning_rate"] = default_learning_rate(optimizer, schedule)
             routed.update({f"optimizer__{name}": value for name, value in given.items()})
@@ -736,7 +726,7 @@ class KerasEstimator(BaseEstimator):
         for name in ("learning_rate", "weight_decay"):
             value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
             full_name = name if name in given else f"optimizer__{name}"
-            _check_float32(full_name, value, LARGEST[name])
+            check_float32(full_name, value, LARGEST[name])
         return made
 
     def _optimizer_arguments(self, routed: dict[str, Any], schedule: Any) -> dict[str, Any]:
@@ -893,7 +883,15 @@ class KerasEstimator(BaseEstimator):
         OSError
             If the file cannot be written.
         """
-        persistence.save(self, path)
+        learned: dict[str, Any] = {}
+        if self.__sklearn_is_fitted__():
+            if not is_finite(self._state):
+                raise ValueError(
+                    f"This {type(self).__name__} cannot be saved: its network has weights that "
+                    "are not finite. Fit it again, with a smaller learning_rate."
+                )
+            learned = {"network": self._plan.arguments, "state": vars(self._state)}
+        estimators.save(self, path, learned)
 
     def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
         """Write the fitted network for a runtime without skcnn.
@@ -920,11 +918,24 @@ class KerasEstimator(BaseEstimator):
         OSError
             If the file cannot be written.
         """
-        persistence.export(self, path, format)
+        check_is_fitted(self)
+        export.export(self._network_to_export, self._metadata(), path, format)
 
     def _metadata(self) -> dict[str, Any]:
         """Return what somebody with the network alone needs, for JSON."""
         raise NotImplementedError
+
+    def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
+        """Take what a file says was learned, once it is checked."""
+        plan, learned = Plan(type(self)._build, network), State(**state)
+        arguments = dict(network)
+        given = inspect.signature(plan.build).parameters.values()
+        if set(arguments) != {each.name for each in given if each.default is each.empty}:
+            raise LoadError(f"its network has the arguments {list(arguments)}")
+        self._check_restored(arguments, learned)
+        check_state(plan, learned)
+        self._plan = plan
+        self._keep(learned)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         """Check that what a file says was learnt belongs together."""
@@ -1023,32 +1034,6 @@ def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
     return __init__
 
 
-def _check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
-    """Name the parameter when the optimizer has no argument of a routed name."""
-    if not (inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer)):
-        raise TypeError(
-            "optimizer must be a name, a keras.optimizers.Optimizer or a class of them, got "
-            f"{optimizer!r}."
-        )
-    known = _arguments(optimizer)
-    for name in routed:
-        prefix, _, argument = name.partition("__")
-        if prefix == "optimizer" and argument not in known:
-            raise ValueError(
-                f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
-                f"{', '.join(known)}."
-            )
-
-
-def _check_float32(name: str, value: Any, largest: float) -> None:
-    """Refuse a factor that vanishes or overflows in float32."""
-    if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= largest:
-        raise ValueError(
-            f"{name}={value!r} is out of the range of float32 arithmetic; it must be between "
-            f"{TINY:.2g} and {largest:.2g}."
-        )
-
-
 def _product(parts: dict[str, Array]) -> Array | None:
     """Multiply weights of samples; refuse those whose proportions float32 cannot express."""
     if not parts:
@@ -1069,43 +1054,6 @@ def _product(parts: dict[str, Array]) -> Array | None:
 
 def _span(weight: Array) -> str:
     return f"{weight[weight > 0].min(initial=weight.max()):.3g}...{weight.max():.3g}"
-
-
-def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
-    """List what an optimizer class takes, also what it passes on to its base classes."""
-    names: dict[str, None] = {}
-    for cls in optimizer.__mro__[:-1]:
-        for parameter in inspect.signature(cls).parameters.values():
-            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "name":
-                names[parameter.name] = None
-        if cls is keras.optimizers.Optimizer:
-            break
-    return list(names)
-
-
-def clear_compiled() -> None:
-    """Free the memory of what fits have compiled for later ones.
-
-    Later fits, predictions of estimators that are fitted or loaded after it, and augmentations
-    compile anew, with the same results. Fitted estimators go on predicting.
-
-    Notes
-    -----
-    Without it, at most 8 networks of together 512 MB wait to be used again, and 32 functions
-    that predict.
-
-    See Also
-    --------
-    keras.utils.clear_session : The same for what Keras keeps.
-
-    Examples
-    --------
-    >>> import skcnn
-    >>> skcnn.clear_compiled()
-    """
-    POOL.clear()
-    for cached in (forward, compile_augmentation, persistence.variables_of):
-        cached.cache_clear()
 
 
 def check_floatx() -> None:

@@ -9,20 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
-from skcnn.image.notation import (
-    MAX_BUILT_LAYERS,
-    Conv,
-    Dense,
-    Dropout,
-    Pool,
-    Residual,
-    Simple,
-    _Size,
-    build_network,
-    canonical,
-    parse,
-    set_standardization,
-)
+from skcnn._training.network import MAX_BUILT_LAYERS
+from skcnn.image.networks import _Size, build_network, set_standardization
+from skcnn.image.notation import Conv, Dense, Dropout, Pool, Residual, Simple, canonical, parse
 
 PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skcnn import ImageAugmenter, ImageClassifier, MiniCNN, SampleGenerator, load_digit_images
-from skcnn.image.augmentation import as_batch
+from skcnn._training.batches import BatchGenerator, as_batch
 
 RNG = np.random.default_rng(0)
 EVERYTHING = {
@@ -394,7 +394,7 @@ def test_bytes_stay_bytes_until_the_network(dtype, expected):
 # Augmentation while fitting, and only then
 
 
-class Watched(SampleGenerator):
+class Watched(BatchGenerator):
     """Keeps what every generator was asked to do and every batch it gave."""
 
     made: ClassVar[list["Watched"]] = []
@@ -414,7 +414,7 @@ class Watched(SampleGenerator):
 @pytest.fixture
 def watched(monkeypatch):
     Watched.made = []
-    monkeypatch.setattr("skcnn.base.SampleGenerator", Watched)
+    monkeypatch.setattr("skcnn.base.BatchGenerator", Watched)
     return Watched.made
 
 

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import ImageClassifier, Seq2SeqRNN, load_digit_images, make_arithmetic
-from skcnn._training.network import POOL, NetworkPool
+from skcnn._training.pool import POOL, NetworkPool
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)

@@ -21,18 +21,10 @@ from skcnn import (
     load_digit_images,
     make_arithmetic,
 )
-from skcnn._training.network import (
-    MAX_FORWARDS,
-    POOL,
-    CompiledNetwork,
-    Forward,
-    NetworkPool,
-    Plan,
-    forward,
-    seed_variables,
-)
+from skcnn._training.network import MAX_FORWARDS, CompiledNetwork, Plan, seed_variables
 from skcnn._training.optimizers import Muon
-from skcnn.image.notation import build_network
+from skcnn._training.pool import POOL, Forward, NetworkPool, forward
+from skcnn.image.networks import build_network
 from skcnn.sequence.networks import build_seq2seq
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))

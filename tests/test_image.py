@@ -548,7 +548,7 @@ def test_a_notebook_shows_diagram_and_layers(digits):
 
 
 def test_channel_statistics_match_numpy(monkeypatch):
-    monkeypatch.setattr("skcnn.image.augmentation.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("skcnn._training.batches.CHUNK_BYTES", 1000)
     X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 3, 3))
     rows = np.arange(5, 37)
     mean, variance = channel_statistics(X, rows)

@@ -653,7 +653,7 @@ def test_an_export_that_fails_leaves_what_was_there(format, tmp_path, monkeypatc
         return replace(source, target)
 
     replace = os.replace
-    monkeypatch.setattr("skcnn._files.estimators.os.replace", fails)
+    monkeypatch.setattr("skcnn._files.export.os.replace", fails)
     with pytest.raises(OSError, match="No space left"):
         FITTED["image"].export(path, format=format)
     after = {each: each.is_file() and each.read_bytes() for each in tmp_path.rglob("*")}
@@ -910,7 +910,7 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
         FITTED["image"].export(tmp_path / "a", format="pdf")
     with pytest.raises(FileNotFoundError):
         FITTED["image"].export(tmp_path / "missing" / "a")
-    monkeypatch.setattr("skcnn._files.estimators.find_spec", lambda name: None)
+    monkeypatch.setattr("skcnn._files.export.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="onnx and tf2onnx: pip install"):
         FITTED["image"].export(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ print(before == after == (None, 30, []))
 def test_other_lines_pass(run_python):
     code = """
 import os
-from skcnn._quiet import quiet_tensorflow_start
+from skcnn._environment import quiet_tensorflow_start
 with quiet_tensorflow_start():
     os.write(2, b"I0000 00:00:1700000000.000000    1 port.cc:153] oneDNN is on.\\nmine\\n")
 """

@@ -16,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_val_score
 
 from skcnn import ImageClassifier, clear_compiled, load_digit_images
-from skcnn._training.callbacks import SCHEDULES, EpochLog, cosine, default_learning_rate, one_cycle
+from skcnn._training.callbacks import EpochLog
+from skcnn._training.optimizers import SCHEDULES, cosine, default_learning_rate, one_cycle
 
 X, Y = (data[:150] for data in load_digit_images(return_X_y=True))
 

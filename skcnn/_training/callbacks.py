@@ -14,51 +14,11 @@ from tqdm.auto import tqdm
 
 from .network import CompiledNetwork
 
-# Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
-# serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
-# changed to 0.001.
-PEAK_LEARNING_RATES = {
-    "adam": 0.01,
-    "adamw": 0.01,
-    "nadam": 0.01,
-    "muon": 0.01,
-    "adadelta": 1.0,
-    "sgd": 0.1,
-}
-CONSTANT_LEARNING_RATES = {"adadelta": 1.0}
-
-
-def one_cycle(progress: float) -> float:
-    """Rise linearly over the first quarter of the training, then fall linearly to zero."""
-    return progress / 0.25 if progress < 0.25 else (1 - progress) / 0.75
-
-
-def cosine(progress: float) -> float:
-    """Fall from one to zero along half a cosine."""
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": one_cycle, "cosine": cosine}
-
-
-def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule: object) -> float:
-    """Choose the learning rate for an optimizer class and the name of a schedule."""
-    name = optimizer.__name__.lower()
-    rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
-    # Of one name, as TensorFlow keeps something for every new name of a variable.
-    return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
-
-
 # Callbacks of Keras that cannot share the learning rate with a schedule.
 SETS_LEARNING_RATE = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ReduceLROnPlateau,
 )
-
-
-def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Tell whether an optimizer has a Keras schedule as its learning rate."""
-    return isinstance(optimizer.get_config()["learning_rate"], dict)
 
 
 def restored_epoch(callbacks: Iterable[keras.callbacks.Callback]) -> int | None:

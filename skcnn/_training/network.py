@@ -11,28 +11,39 @@ from __future__ import annotations
 import functools
 import json
 import math
-import threading
-import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._files.archive import KERAS_CLASSES, LOADABLE, LoadError
 from ..image.layers import FusedBatchNormalization
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 
-# Networks that wait to be used again: how many, and their variables in bytes.
-MAX_IDLE = 8
-MAX_IDLE_BYTES = 2**29
 
-# Prediction functions that are kept although no estimator has them.
+# Functions of networks that are kept although no estimator has them.
 MAX_FORWARDS = 32
+
+# Functions that keep what they have compiled.
+CACHED: list[Any] = []
+
+
+def compiles(maxsize: int) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Decorate a function so that it keeps its last results until `clear_compiled`."""
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        cached = functools.lru_cache(maxsize)(function)
+        CACHED.append(cached)
+        return cached
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -256,126 +267,6 @@ def seed_variables(model: keras.Model) -> list[Any]:
     return [generator.state for generator in generators if generator is not None]
 
 
-class NetworkPool:
-    """Compiled networks that wait for the next fit of their kind; a fit has one for itself.
-
-    Parameters
-    ----------
-    size : int
-        The most networks that wait.
-    nbytes : int
-        The most bytes of their variables.
-    """
-
-    def __init__(self, size: int, nbytes: int) -> None:
-        self.size = size
-        self.nbytes = nbytes
-        self._idle: list[tuple[Hashable, CompiledNetwork]] = []
-        self._lock = threading.Lock()
-
-    def take(self, key: Hashable) -> CompiledNetwork | None:
-        """Take a network out, None where there is none of this kind."""
-        with self._lock:
-            for index in reversed(range(len(self._idle))):
-                if self._idle[index][0] == key:
-                    return self._idle.pop(index)[1]
-        return None
-
-    def give(self, key: Hashable, network: CompiledNetwork) -> None:
-        """Put a network in, in place of those that wait longest where there is no room."""
-        with self._lock:
-            self._idle.append((key, network))
-            while len(self._idle) > self.size or self._waiting_bytes() > self.nbytes:
-                self._idle.pop(0)
-
-    def _waiting_bytes(self) -> int:
-        return sum(network.nbytes for _, network in self._idle)
-
-    def clear(self) -> None:
-        """Let go of all."""
-        with self._lock:
-            self._idle.clear()
-
-
-POOL = NetworkPool(MAX_IDLE, MAX_IDLE_BYTES)
-
-
-def compile_key(
-    plan: Plan, optimizer: keras.optimizers.Optimizer, loss: keras.losses.Loss, metrics: list[Any]
-) -> Hashable:
-    """Name what is fixed in a traced training step.
-
-    Learning rate and weight decay are not: they are variables of the optimizer.
-    """
-    settings = dict(optimizer.get_config())
-    settings.pop("name")
-    for name in ("learning_rate", "weight_decay"):
-        if isinstance(settings.get(name), float | int):
-            settings[name] = settings[name] > 0
-    fixed = json.dumps([settings, loss.get_config()], sort_keys=True, default=repr)
-    return plan, type(optimizer), type(loss), fixed, tuple(metrics)
-
-
-class Forward:
-    """One compiled call of a network: a batch and its weights to its features and outputs.
-
-    The weights are inputs, so one function serves all estimators of a plan, from any thread. It
-    takes any number of rows and is traced here, not at the first prediction.
-
-    Parameters
-    ----------
-    plan : Plan
-        The network.
-
-    Attributes
-    ----------
-    n_features : int
-        The size of the features.
-    n_outputs : int
-        The outputs for a sample.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        model = plan.model()
-        both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
-
-        def run(batch: Any, *values: Any) -> Any:
-            with keras.StatelessScope(list(zip(model.weights, values, strict=True))):
-                return both(batch, training=False)
-
-        self._run = tf.function(run, autograph=False).get_concrete_function(
-            tf.TensorSpec(model.input.shape, model.input.dtype),
-            *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
-        )
-        self._dtypes = [output.dtype for output in self._run.outputs]
-        features, outputs = both.output_shape
-        self.n_features = int(features[-1])
-        self.n_outputs = math.prod(outputs[1:])
-
-    def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
-        """Run the network over a batch."""
-        # Called by itself, the function would look at the type of every weight each time, which
-        # takes longer than to predict an image.
-        return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
-            args=[batch.astype(np.float32, copy=False), *weights],
-            Tout=self._dtypes,
-            f=self._run,
-        )
-
-
-# Those that estimators hold, however many; and those used last, for estimators to come.
-_held: weakref.WeakValueDictionary[Plan, Forward] = weakref.WeakValueDictionary()
-
-
-@functools.lru_cache(maxsize=MAX_FORWARDS)
-def forward(plan: Plan) -> Forward:
-    """Return the function that predicts with networks of a plan, traced once for all of them."""
-    function = _held.get(plan)
-    if function is None:
-        function = _held[plan] = Forward(plan)
-    return function
-
-
 def _values(variables: Iterable[Any]) -> list[Array]:
     # Copies, as TensorFlow may go on writing where it lets NumPy read.
     return [np.array(variable.value.numpy()) for variable in variables]
@@ -384,3 +275,62 @@ def _values(variables: Iterable[Any]) -> list[Array]:
 def _assign(variables: Iterable[Any], values: Iterable[Array]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+@compiles(MAX_FORWARDS)
+def variables_of(plan: Plan) -> dict[str, list[tuple[Any, Any]]]:
+    """List shapes and dtypes of what a network has, before any of it is made."""
+    with tf.Graph().as_default():  # builds the layers without their values
+        model = plan.model()
+    return {
+        name: [(tuple(variable.shape), np.dtype(variable.dtype)) for variable in variables]
+        for name, variables in (("weights", model.weights), ("seeds", seed_variables(model)))
+    }
+
+
+def check_state(plan: Plan, state: State) -> None:
+    """Compare the arrays with what the network has."""
+    for name, expected in variables_of(plan).items():
+        arrays = getattr(state, name)
+        if [(array.shape, array.dtype) for array in arrays] != expected:
+            raise LoadError(f"its {name} are not those of its network")
+    if not is_finite(state):
+        raise LoadError("its network has weights that are not finite")
+    if not all(
+        isinstance(value, np.ndarray) and value.dtype.kind in "biuf" for value in state.optimizer
+    ):
+        raise LoadError("the state of its optimizer is no list of arrays")
+
+
+def is_finite(state: State) -> bool:
+    return all(np.isfinite(weight).all() for weight in state.weights)
+
+
+def trusted_types() -> list[str]:
+    """List the types in a pickled estimator that other formats ask to be trusted."""
+    types: list[Any] = [Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
+    types += {cls._build for cls in LOADABLE.values() if hasattr(cls, "_build")}
+    return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)
+
+
+# What is built in Keras may be more: weights of 1 GiB, and half of Python's recursion limit, as
+# Keras visits the layers recursively.
+MAX_PARAMETERS = 2**28
+
+
+MAX_BUILT_LAYERS = 500
+
+
+def check_size(name: str, n_layers: int, n_parameters: int) -> None:
+    """Refuse a network that would exhaust the recursion limit or the memory.
+
+    `name` says which parameters of the estimator ask for it.
+    """
+    for count, limit, what in (
+        (n_layers, MAX_BUILT_LAYERS, "layers"),
+        (n_parameters, MAX_PARAMETERS, "parameters"),
+    ):
+        if count > limit:
+            raise ValueError(
+                f"{name}: the network would have {count:,} {what}; at most {limit:,} are possible."
+            )

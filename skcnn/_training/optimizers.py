@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from .._files.archive import KERAS_CLASSES
 
 # The root mean square that Adam's updates have, about, so that its learning rates fit
 # (J. Liu et al., "Muon is Scalable for LLM Training", 2025).
@@ -51,3 +57,102 @@ class Muon(keras.optimizers.Muon):
 
     def _apply_weight_decay(self, variables: Any) -> None:
         keras.optimizers.Optimizer._apply_weight_decay(self, variables)
+
+
+# Factors beyond these vanish or overflow in float32. A weight decay is multiplied by a rate.
+TINY = float(np.finfo(np.float32).tiny)
+
+
+LARGEST = {
+    "learning_rate": float(np.finfo(np.float32).max),
+    "weight_decay": math.sqrt(np.finfo(np.float32).max),
+}
+
+
+OPTIMIZERS = {
+    name.lower(): value
+    for name, value in KERAS_CLASSES.items()
+    if issubclass(value, keras.optimizers.Optimizer)
+    and value is not keras.optimizers.Optimizer
+    and "learning_rate" in inspect.signature(value).parameters  # not those of other optimizers
+} | {"muon": Muon}
+
+
+def check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
+    """Name the parameter when the optimizer has no argument of a routed name."""
+    if not (inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer)):
+        raise TypeError(
+            "optimizer must be a name, a keras.optimizers.Optimizer or a class of them, got "
+            f"{optimizer!r}."
+        )
+    known = _arguments(optimizer)
+    for name in routed:
+        prefix, _, argument = name.partition("__")
+        if prefix == "optimizer" and argument not in known:
+            raise ValueError(
+                f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
+                f"{', '.join(known)}."
+            )
+
+
+def check_float32(name: str, value: Any, largest: float) -> None:
+    """Refuse a factor that vanishes or overflows in float32."""
+    if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= largest:
+        raise ValueError(
+            f"{name}={value!r} is out of the range of float32 arithmetic; it must be between "
+            f"{TINY:.2g} and {largest:.2g}."
+        )
+
+
+def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
+    """List what an optimizer class takes, also what it passes on to its base classes."""
+    names: dict[str, None] = {}
+    for cls in optimizer.__mro__[:-1]:
+        for parameter in inspect.signature(cls).parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "name":
+                names[parameter.name] = None
+        if cls is keras.optimizers.Optimizer:
+            break
+    return list(names)
+
+
+# Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
+# serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
+# changed to 0.001.
+PEAK_LEARNING_RATES = {
+    "adam": 0.01,
+    "adamw": 0.01,
+    "nadam": 0.01,
+    "muon": 0.01,
+    "adadelta": 1.0,
+    "sgd": 0.1,
+}
+
+
+CONSTANT_LEARNING_RATES = {"adadelta": 1.0}
+
+
+def one_cycle(progress: float) -> float:
+    """Rise linearly over the first quarter of the training, then fall linearly to zero."""
+    return progress / 0.25 if progress < 0.25 else (1 - progress) / 0.75
+
+
+def cosine(progress: float) -> float:
+    """Fall from one to zero along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": one_cycle, "cosine": cosine}
+
+
+def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule: object) -> float:
+    """Choose the learning rate for an optimizer class and the name of a schedule."""
+    name = optimizer.__name__.lower()
+    rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
+    # Of one name, as TensorFlow keeps something for every new name of a variable.
+    return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
+
+
+def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Tell whether an optimizer has a Keras schedule as its learning rate."""
+    return isinstance(optimizer.get_config()["learning_rate"], dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -14,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -23,25 +22,17 @@ from sklearn.utils._param_validation import (
 
 from .._environment import check_not_forked
 from .._files.archive import loadable
+from .._training.batches import BatchGenerator, row_chunks
+from .._training.network import compiles
 from ..heads import OneHot
 from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
 
 Array = NDArray[Any]
 
-# Bytes that one pass over the images reads at once.
-CHUNK_BYTES = 2**22
 
 # Values in the rows of an epoch from which on it pays to have XLA compile the layers that it can
 # fuse: they then take a tenth of the time, after half a second of compiling.
 FUSED_VALUES = 2**24
-
-# Rows of the data that name the stream of augmentations.
-FINGERPRINT_ROWS = 64
-
-
-def as_batch(X: Array) -> Array:
-    """Convert rows to what a network takes: uint8 as it is, all else float32."""
-    return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
 
 
 def as_numpy(X: Any, name: str) -> Any:
@@ -55,12 +46,6 @@ def as_numpy(X: Any, name: str) -> Any:
             f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
             "convert it to a NumPy array."
         ) from error
-
-
-def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
-    """Split rows so that each part, at `itemsize` bytes a value, stays small."""
-    n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
-    return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
 
 @loadable
@@ -232,6 +217,15 @@ class ImageAugmenter(BaseEstimator):
             changed, dtype = np.rint(changed), images.dtype
         return changed.astype(dtype).reshape(images.shape)
 
+    def _prepared(
+        self, X: Any, y: Any, rows: Array, batch_size: int
+    ) -> PreparedAugmentation | None:
+        """Compile the augmentation for a training run, None where it changes nothing."""
+        self._validate_params()
+        if not self._does_something():
+            return None
+        return PreparedAugmentation(self, X, y, rows, batch_size)
+
     def _does_something(self) -> bool:
         settings = self.get_params(deep=False)
         return any(value for name, value in settings.items() if name != "fill_mode")
@@ -285,7 +279,7 @@ class ImageAugmenter(BaseEstimator):
         return made
 
 
-class SampleGenerator(keras.utils.PyDataset):
+class SampleGenerator(BatchGenerator):
     """Batches of rows, in a new order and with new augmentation at every epoch.
 
     ``fit`` of the estimators trains on them, and a bare Keras model can:
@@ -375,116 +369,80 @@ class SampleGenerator(keras.utils.PyDataset):
         background: Any = "white",
         workers: int = 1,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name != "self"}
+        given = locals()
         validate_parameter_constraints(
             self._parameter_constraints,
             {name: given[name] for name in self._parameter_constraints},
             caller_name=type(self).__name__,
         )
-        super().__init__(workers=workers)
         paths = as_paths(X)
-        if paths is not None:
-            self.X: Any = ImageFiles(paths, image_size=image_size, background=background)
+        if paths is None:
+            X = _rows_of(as_numpy(X, "X"))
+            refuse_for_arrays(X, image_size, background)
         else:
-            self.X = _rows_of(as_numpy(X, "X"))
-            refuse_for_arrays(self.X, image_size, background)
-        self.y: Any = _rows_of(as_numpy(y, "y"))
-        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
-        check_consistent_length(self.X, self.y, self.sample_weight)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.rows = np.arange(len(self.X)) if indices is None else np.asarray(indices)
-        self.epoch = 0
-        self._within_epoch = False
-        self._entropy = _entropy(random_state)
-        self._order: tuple[int, Array] = (-1, self.rows)
-        self._augment: Callable[..., Any] | None = None
-        if augmentation is not None:
-            augmentation._validate_params()
-            if augmentation._does_something():
-                self._prepare_augmentation(augmentation)
+            X = ImageFiles(paths, image_size=image_size, background=background)
+        super().__init__(
+            X,
+            _rows_of(as_numpy(y, "y")),
+            sample_weight,
+            batch_size=batch_size,
+            augmentation=augmentation,
+            shuffle=shuffle,
+            random_state=random_state,
+            indices=indices,
+            workers=workers,
+        )
 
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Array, ...]:
-        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
-        images, targets = as_batch(self.X[rows]), self.y[rows]
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        if self._augment is not None:
-            images, targets, weight = self._changed(images, targets, weight, index)
-        return (images, targets) if weight is None else (images, targets, weight)
+class PreparedAugmentation:
+    """Augmentation of the batches of some data, compiled.
 
-    @property
-    def state(self) -> dict[str, int]:
-        """What is needed to resume: the seed and the number of epochs done."""
-        return {"random_state": self._entropy, "epoch": self.epoch}
+    Parameters
+    ----------
+    augmentation : ImageAugmenter
+        The settings.
+    X : array-like of shape (n_samples, height, width, channels)
+        The images.
+    y : array-like of shape (n_samples, ...)
+        The targets.
+    rows : ndarray of int
+        The rows of a training run.
+    batch_size : int
+        Rows in a whole batch.
 
-    @state.setter
-    def state(self, state: dict[str, int]) -> None:
-        self._entropy, self.epoch = state["random_state"], state["epoch"]
-        self._order = (-1, self.rows)
+    Attributes
+    ----------
+    targets : array-like
+        The targets, as one-hot rows where they are mixed.
+    """
 
-    def on_epoch_begin(self) -> None:
-        """Note that Keras has begun an epoch."""
-        self._within_epoch = True
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch, if one had begun.
-
-        Keras also calls this before the first epoch. It is here and not at the beginning that
-        the epoch moves on, because with several workers Keras reads ahead before it says that
-        an epoch begins; what it reads ahead before it says that one ends is thrown away.
-        """
-        self.epoch += self._within_epoch
-        self._within_epoch = False
-
-    def _rows_in_order(self) -> Array:
-        if not self.shuffle:
-            return self.rows
-        epoch, order = self._order
-        if epoch != self.epoch:
-            epoch = self.epoch
-            seed = np.random.SeedSequence(self._entropy, spawn_key=(0, epoch))
-            order = np.random.default_rng(seed).permutation(self.rows)
-            self._order = (epoch, order)
-        return order
-
-    def _prepare_augmentation(self, augmentation: ImageAugmenter) -> None:
-        shape = self.X.shape[1:]
+    def __init__(
+        self, augmentation: ImageAugmenter, X: Any, y: Any, rows: Array, batch_size: int
+    ) -> None:
+        shape = X.shape[1:]
         if len(shape) != 3 or 0 in shape:
             raise ValueError(
                 "augmentation needs images: X must have shape (n_samples, height, width, "
-                f"channels), got {self.X.shape}."
+                f"channels), got {X.shape}."
             )
-        if augmentation.mixup and self.y.ndim == 1:
-            if self.y.dtype.kind not in "iu" or self.y.min() < 0:
-                raise ValueError(
-                    "mixup mixes labels: y must be one-hot rows or integers from 0, got "
-                    f"{self.y.dtype} values."
-                )
-            self.y = OneHot(self.y, int(self.y.max()) + 1)
+        self.mixes = bool(augmentation.mixup)
+        self.targets = _mixable(y) if self.mixes else y
         self._augment, self._n_states = compile_augmentation(
             tuple(sorted(augmentation.get_params(deep=False).items())),
             shape,
-            _value_range(self.X, self.rows),
+            _value_range(X, rows),
             # Only whole batches, as XLA compiles for one batch size.
-            self.batch_size if len(self.rows) * math.prod(shape) >= FUSED_VALUES else None,
+            batch_size if len(rows) * math.prod(shape) >= FUSED_VALUES else None,
         )
-        self._mixes = bool(augmentation.mixup)
-        self._fingerprint = _fingerprint(self.X, self.y, self.rows)
 
-    def _changed(
-        self, images: Array, targets: Array, weight: Array | None, index: int
+    def __call__(
+        self, images: Array, targets: Array, weight: Array | None, seed: np.random.SeedSequence
     ) -> tuple[Array, Array, Array | None]:
-        assert self._augment is not None
+        """Change a batch."""
         check_not_forked()
-        seed = np.random.SeedSequence(
-            [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
-        )
         states = seed.generate_state(2 * self._n_states).view(np.int32).reshape(-1, 2)
         arguments = [tf.constant(images.astype(np.float32, copy=False)), tf.constant(states)]
-        if not self._mixes:
+        if not self.mixes:
             return self._augment(*arguments).numpy(), targets, weight
         # Mixing weighted labels and dividing by their sum gives each of two mixed samples the
         # influence that its weight and its share ask for.
@@ -498,6 +456,22 @@ class SampleGenerator(keras.utils.PyDataset):
             mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0
         )
         return images, share, total.astype(weight.dtype)
+
+
+def _mixable(y: Any) -> Any:
+    """Return targets whose weighted means are targets."""
+    if y.ndim > 1:
+        return y
+    if y.dtype.kind not in "iu" or y.min() < 0:
+        raise ValueError(
+            f"mixup mixes labels: y must be one-hot rows or integers from 0, got {y.dtype} values."
+        )
+    return OneHot(y, int(y.max()) + 1)
+
+
+def _rows_of(X: Any) -> Any:
+    """Return what makes its rows when they are read as it is, and all else as an array."""
+    return X if hasattr(X, "shape") and not hasattr(X, "__array__") else np.asarray(X)
 
 
 def read_if_paths(X: Any, background: Any) -> Any:
@@ -521,18 +495,7 @@ def refuse_for_arrays(X: Any, image_size: Sequence[int] | None, background: Any)
         raise ValueError(f"{name}={value!r} is for image files only, but X is an array.")
 
 
-def _entropy(random_state: int | None) -> int:
-    entropy = np.random.SeedSequence(random_state).entropy
-    assert isinstance(entropy, int)
-    return entropy
-
-
-def _rows_of(X: Any) -> Any:
-    """Return what makes its rows when they are read as it is, and all else as an array."""
-    return X if hasattr(X, "shape") and not hasattr(X, "__array__") else np.asarray(X)
-
-
-@functools.lru_cache(maxsize=32)
+@compiles(maxsize=32)
 def compile_augmentation(
     settings: tuple[tuple[str, Any], ...],
     shape: tuple[int, int, int],
@@ -598,15 +561,3 @@ def _value_range(X: Any, rows: Array) -> tuple[float, float]:
         for chunk in (X[part] for part in row_chunks(X, rows, X.dtype.itemsize))
     ]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
-
-
-def _fingerprint(X: Any, y: Array, rows: Array) -> int:
-    """Name the training data by their targets and some of their pixels.
-
-    The same for the same pixels in whatever dtype and container.
-    """
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
-    digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)
-    targets = y.codes if isinstance(y, OneHot) else y
-    digest.update(targets[rows].tobytes())
-    return int.from_bytes(digest.digest(), "little")

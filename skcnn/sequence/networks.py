@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ..image.notation import check_size
+from .._training.network import check_size
 
 # Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
 # and takes longer to trace.

@@ -1,0 +1,125 @@
+"""Networks for other runtimes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from .._environment import LEVEL
+from .archive import check_path, check_target, copy_permissions
+
+METADATA = "skcnn.json"
+
+
+# What TensorFlow and Keras write into the folder of a SavedModel.
+SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
+
+
+@contextmanager
+def _all_as_it_was() -> Iterator[None]:
+    """Take back what tf2onnx, and Keras for it, leave in the environment and in NumPy."""
+    had, level = "object" in vars(np), os.environ.get(LEVEL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            yield
+    finally:
+        if not had:
+            vars(np).pop("object", None)
+        if level is None:
+            os.environ.pop(LEVEL, None)
+        else:
+            os.environ[LEVEL] = level
+
+
+def _to_onnx(path: Path, metadata: str) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"skcnn": metadata})
+    onnx.save(model, path)
+
+
+def _to_saved_model(path: Path, metadata: str) -> None:
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / METADATA).write_text(metadata, encoding="utf-8")
+
+
+def _to_litert(path: Path, metadata: str) -> None:
+    # Where files beside a network of this format are kept: a zip at its end.
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(METADATA, metadata)
+
+
+ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _to_litert}
+
+
+def export(
+    model: Callable[[], keras.Model],
+    metadata: dict[str, Any],
+    path: str | os.PathLike[str],
+    format: str,
+) -> None:
+    """Build a network and write it for another runtime."""
+    if format not in ADD_METADATA:
+        raise ValueError(f"format must be one of {', '.join(ADD_METADATA)}; got {format!r}.")
+    if format == "onnx" and not (find_spec("onnx") and find_spec("tf2onnx")):
+        raise ImportError(
+            "format='onnx' needs the packages onnx and tf2onnx: pip install 'skcnn[export]'"
+        )
+    if format == "tf_saved_model":
+        target = check_target(check_path(path), stat.S_ISDIR, "the folder of a SavedModel")
+        _check_saved_model(target, path)
+    else:
+        target = check_target(check_path(path), stat.S_ISREG, "a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
+    network = model()
+    # Keras exports what has been called.
+    network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    # Beside the target and then moved, so that it is never there by half.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
+        written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
+        with _all_as_it_was():
+            network.export(written, format=format, verbose=False)
+        ADD_METADATA[format](written, json.dumps(metadata, default=str))
+        _replace(target, written, Path(folder, "old"))
+
+
+def _check_saved_model(folder: Path, path: str | os.PathLike[str]) -> None:
+    """Check that a folder has nothing that is not of a SavedModel."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if names and not ({"saved_model.pb"} <= names <= SAVED_MODEL):
+        raise FileExistsError(
+            errno.EEXIST, "the folder is no SavedModel, so it is not replaced", os.fspath(path)
+        )
+
+
+def _replace(target: Path, written: Path, old: Path) -> None:
+    """Put what was written in place, with the permissions of what was there."""
+    for replaced in [target, *target.rglob("*")]:
+        new = written / replaced.relative_to(target)
+        if new.exists():
+            copy_permissions(replaced, new)
+    if target.is_dir():  # cannot be replaced in one step
+        os.replace(target, old)
+    try:
+        os.replace(written, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise

@@ -1,0 +1,159 @@
+"""Batches of samples."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_consistent_length
+
+from ..heads import OneHot
+
+Array = NDArray[Any]
+
+# Bytes that one pass over the images reads at once.
+CHUNK_BYTES = 2**22
+
+
+# Rows of the data that name the stream of augmentations.
+FINGERPRINT_ROWS = 64
+
+
+def as_batch(X: Array) -> Array:
+    """Convert rows to what a network takes: uint8 as it is, all else float32."""
+    return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
+
+
+def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
+    """Split rows so that each part, at `itemsize` bytes a value, stays small."""
+    n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
+    return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
+
+
+class BatchGenerator(keras.utils.PyDataset):
+    """Batches of rows, in a new order and with new augmentation at every epoch.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        The inputs, or what reads like an array by rows.
+    y : array-like of shape (n_samples, ...)
+        The targets, or what reads like an array by rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        One weight for each row.
+    batch_size : int
+        Rows in a batch; the last batch holds the rest.
+    augmentation : object, default=None
+        How to change the inputs: its ``_prepared(X, y, rows, batch_size)`` gives None, or what
+        has the targets as ``targets`` and is called with a batch and a seed.
+    shuffle : bool, default=True
+        Whether to draw a new order for every epoch.
+    random_state : int, default=None
+        Seed of the orders and the augmentation. None takes one from the operating system.
+    indices : array-like of int, default=None
+        The rows to use. None uses all of them.
+    workers : int, default=1
+        Threads that prepare batches.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        batch_size: int,
+        augmentation: Any = None,
+        shuffle: bool = True,
+        random_state: int | None = None,
+        indices: Any = None,
+        workers: int = 1,
+    ) -> None:
+        super().__init__(workers=workers)
+        self.X, self.y = X, y
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        check_consistent_length(self.X, self.y, self.sample_weight)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.rows = np.arange(len(self.X)) if indices is None else np.asarray(indices)
+        self.epoch = 0
+        self._within_epoch = False
+        self._entropy = _entropy(random_state)
+        self._order: tuple[int, Array] = (-1, self.rows)
+        self._augment = None
+        if augmentation is not None:
+            self._augment = augmentation._prepared(self.X, self.y, self.rows, batch_size)
+        if self._augment is not None:
+            self.y = self._augment.targets
+            self._fingerprint = _fingerprint(self.X, self.y, self.rows)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Array, ...]:
+        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        images, targets = as_batch(self.X[rows]), self.y[rows]
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        if self._augment is not None:
+            seed = np.random.SeedSequence(
+                [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
+            )
+            images, targets, weight = self._augment(images, targets, weight, seed)
+        return (images, targets) if weight is None else (images, targets, weight)
+
+    @property
+    def state(self) -> dict[str, int]:
+        """What is needed to resume: the seed and the number of epochs done."""
+        return {"random_state": self._entropy, "epoch": self.epoch}
+
+    @state.setter
+    def state(self, state: dict[str, int]) -> None:
+        self._entropy, self.epoch = state["random_state"], state["epoch"]
+        self._order = (-1, self.rows)
+
+    def on_epoch_begin(self) -> None:
+        """Note that Keras has begun an epoch."""
+        self._within_epoch = True
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch, if one had begun.
+
+        Keras also calls this before the first epoch. It is here and not at the beginning that
+        the epoch moves on, because with several workers Keras reads ahead before it says that
+        an epoch begins; what it reads ahead before it says that one ends is thrown away.
+        """
+        self.epoch += self._within_epoch
+        self._within_epoch = False
+
+    def _rows_in_order(self) -> Array:
+        if not self.shuffle:
+            return self.rows
+        epoch, order = self._order
+        if epoch != self.epoch:
+            epoch = self.epoch
+            seed = np.random.SeedSequence(self._entropy, spawn_key=(0, epoch))
+            order = np.random.default_rng(seed).permutation(self.rows)
+            self._order = (epoch, order)
+        return order
+
+
+def _entropy(random_state: int | None) -> int:
+    entropy = np.random.SeedSequence(random_state).entropy
+    assert isinstance(entropy, int)
+    return entropy
+
+
+def _fingerprint(X: Any, y: Array, rows: Array) -> int:
+    """Name the training data by their targets and some of their pixels.
+
+    The same for the same pixels in whatever dtype and container.
+    """
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
+    digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)
+    targets = y.codes if isinstance(y, OneHot) else y
+    digest.update(targets[rows].tobytes())
+    return int.from_bytes(digest.digest(), "little")

@@ -1,0 +1,313 @@
+"""Keras models of architectures."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import zip_longest
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from .._training.network import check_size
+from .layers import FusedBatchNormalization
+from .notation import (
+    ACTIVATIONS,
+    Conv,
+    Dense,
+    Dropout,
+    Layer,
+    Pool,
+    Residual,
+    Simple,
+    parse,
+)
+
+# Keras's default of 0.99 would lag behind the weights by hundreds of batches.
+BATCH_NORM_MOMENTUM = 0.6
+
+
+POOL_LAYERS = {"POOL": keras.layers.MaxPooling2D, "AVGPOOL": keras.layers.AveragePooling2D}
+
+
+def build_network(
+    *,
+    architecture: str,
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    batch_norm: bool,
+    standardize: bool,
+    dtype: str = "float32",
+    fused: bool = False,
+) -> keras.Model:
+    """Build the Keras model of an architecture.
+
+    Parameters
+    ----------
+    architecture : str
+        The layers.
+    input_shape : tuple of (height, width, channels)
+        Shape of one image.
+    n_classes : int
+        Number of units of the final softmax layer.
+    batch_norm : bool
+        Put batch normalization after each convolution that has none of its own.
+    standardize : bool
+        Start with a layer that subtracts a mean and divides by a standard deviation per
+        channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
+    dtype : str
+        Keras dtype policy of all layers but the softmax, whose output is float32.
+    fused : bool
+        Use layers that train faster, or more safely, than those of Keras and have the same
+        weights.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled, and with the same weights every time: whoever trains it draws them. The
+        input of its last layer are the penultimate features.
+
+    Raises
+    ------
+    ValueError
+        If the network has more layers or parameters than can be trained.
+    """
+    layers = parse(architecture)
+    size = _Size(batch_norm, fused)
+    size.add_network(layers, input_shape, n_classes, standardize)
+    check_size("architecture", size.n_layers, size.n_parameters)
+    builder = _Builder(batch_norm, dtype, fused)
+    inputs = keras.Input(input_shape, name="image", dtype="float32")
+    # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
+    # variables instead of constants, so that a trained graph can be used for other data.
+    outputs = inputs
+    if standardize:
+        outputs = keras.layers.BatchNormalization(
+            center=False,
+            scale=False,
+            epsilon=0.0,
+            trainable=False,
+            name="standardize",
+            dtype="float32",
+        )(inputs)
+    outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
+    outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
+    return keras.Model(inputs, outputs, name="network")
+
+
+def set_standardization(
+    model: keras.Model, mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> None:
+    """Store the channel statistics of the training images in a model that standardizes."""
+    model.get_layer("standardize").set_weights([mean, variance])
+
+
+class _Builder:
+    """Adds layers to a graph, counting them for their names.
+
+    Every random part has a seed, as Keras would take one from Python's global generator.
+    """
+
+    def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
+        self.batch_norm = batch_norm
+        self.dtype = dtype
+        self.fused = fused
+        self.norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
+        self.counts: Counter[str] = Counter()
+
+    def name(self, kind: str) -> str:
+        self.counts[kind] += 1
+        return f"{kind}_{self.counts[kind]}"
+
+    def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
+        for layer, follower in zip_longest(layers, layers[1:]):
+            match layer:
+                case Conv():
+                    x = self.convolution(x, layer, followed_by_norm=follower == Simple("BN"))
+                case Pool(name, size):
+                    x = POOL_LAYERS[name](
+                        size,
+                        padding="same",
+                        data_format="channels_last",
+                        name=self.name(name.lower()),
+                        dtype=self.dtype,
+                    )(x)
+                case Dense(units):
+                    x = self.dense(self.flatten(x), units, self.name("fc"), dtype=self.dtype)
+                case Dropout(rate):
+                    x = keras.layers.Dropout(
+                        rate, seed=0, name=self.name("dropout"), dtype=self.dtype
+                    )(x)
+                case Residual(body):
+                    x = self.residual(x, body)
+                case Simple("BN"):
+                    x = self.normalization(x)
+                case Simple("GAP"):
+                    x = keras.layers.GlobalAveragePooling2D(
+                        data_format="channels_last", name=self.name("gap"), dtype=self.dtype
+                    )(x)
+                case Simple(name):
+                    x = keras.layers.Activation(
+                        ACTIVATIONS[name], name=self.name(name.lower()), dtype=self.dtype
+                    )(x)
+        return x
+
+    def convolution(
+        self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
+    ) -> keras.KerasTensor:
+        add_norm = self.batch_norm and not followed_by_norm
+        strides = layer.strides
+        if self.fused and layer.kernel_size == 1 and strides > 1:
+            x, strides = self.subsample(x, strides), 1
+        x = keras.layers.Conv2D(
+            layer.filters,
+            layer.kernel_size,
+            strides=strides,
+            padding="same",
+            data_format="channels_last",
+            use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
+            kernel_initializer=keras.initializers.GlorotUniform(seed=0),
+            name=self.name("conv"),
+            dtype="float32" if _one_column(x, strides) else self.dtype,
+        )(x)
+        return self.normalization(x) if add_norm else x
+
+    def subsample(self, x: keras.KerasTensor, strides: int) -> keras.KerasTensor:
+        """Keep the pixels that a strided convolution with a kernel of one pixel reads.
+
+        TensorFlow's filter gradient of such a convolution writes past the end of its memory for
+        some shapes, in float32 too.
+        """
+        return keras.layers.AveragePooling2D(
+            1,
+            strides=strides,
+            padding="same",
+            data_format="channels_last",
+            name=self.name("subsample"),
+            dtype=self.dtype,
+        )(x)
+
+    def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
+
+    def dense(
+        self, x: keras.KerasTensor, units: int, name: str, *, dtype: str, softmax: bool = False
+    ) -> keras.KerasTensor:
+        return keras.layers.Dense(
+            units,
+            activation="softmax" if softmax else None,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=0),
+            name=name,
+            dtype=dtype,
+        )(x)
+
+    def flatten(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        if len(x.shape) == 2:
+            return x
+        return keras.layers.Flatten(data_format="channels_last", name="flatten", dtype=self.dtype)(
+            x
+        )
+
+    def residual(self, x: keras.KerasTensor, body: tuple[Layer, ...]) -> keras.KerasTensor:
+        y = self.apply(x, body)
+        if y.shape != x.shape:
+            strides = math.prod(_strides(layer) for layer in body)
+            projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
+            x = self.convolution(x, projection, followed_by_norm=False)
+        return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
+
+
+class _Size:
+    """Counts the Keras layers and the parameters of a network without building it."""
+
+    def __init__(self, batch_norm: bool, fused: bool) -> None:
+        self.batch_norm = batch_norm
+        self.fused = fused
+        self.n_layers = 0
+        self.n_parameters = 0
+
+    def add(self, n_parameters: int) -> None:
+        self.n_layers += 1
+        self.n_parameters += n_parameters
+
+    def add_network(
+        self,
+        layers: tuple[Layer, ...],
+        shape: tuple[int, ...],
+        n_classes: int,
+        standardize: bool,
+    ) -> None:
+        self.add(0)
+        if standardize:
+            self.add(2 * shape[-1])
+        self.add_dense(self.add_sequence(layers[:-1], shape), n_classes)
+
+    def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        for layer, follower in zip_longest(layers, layers[1:]):
+            match layer:
+                case Conv():
+                    shape = self.add_convolution(layer, shape, follower == Simple("BN"))
+                case Dense(units):
+                    shape = self.add_dense(shape, units)
+                case Residual(body):
+                    shape = self.add_residual(body, shape)
+                case Simple("BN"):
+                    self.add(4 * shape[-1])
+                case _:
+                    self.add(0)
+            if isinstance(layer, Pool):
+                shape = _divided(shape, layer.size)
+            elif layer == Simple("GAP"):
+                shape = shape[-1:]
+        return shape
+
+    def add_convolution(
+        self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
+    ) -> tuple[int, ...]:
+        kernel = layer.kernel_size**2 * shape[-1] * layer.filters
+        add_norm = self.batch_norm and not followed_by_norm
+        if self.fused and layer.kernel_size == 1 < layer.strides:
+            self.add(0)
+        self.add(kernel + layer.filters * (not (add_norm or followed_by_norm)))
+        if add_norm:
+            self.add(4 * layer.filters)
+        return (*_divided(shape, layer.strides)[:-1], layer.filters)
+
+    def add_dense(self, shape: tuple[int, ...], units: int) -> tuple[int, ...]:
+        if len(shape) > 1:
+            self.add(0)
+        self.add((math.prod(shape) + 1) * units)
+        return (units,)
+
+    def add_residual(self, body: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+        made = self.add_sequence(body, shape)
+        if made != shape:
+            strides = math.prod(map(_strides, body))
+            self.add_convolution(Conv(made[-1], 1, strides), shape, False)
+        self.add(0)
+        return made
+
+
+def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
+    return (*(-(-side // strides) for side in shape[:-1]), shape[-1])
+
+
+def _one_column(x: keras.KerasTensor, strides: int) -> bool:
+    """Tell whether a strided convolution makes images one pixel wide.
+
+    In bfloat16 TensorFlow's kernels get those wrong: where the stride exceeds the width the filter
+    gradient has uninitialized memory in it, where it equals the width some outputs are wrong.
+    """
+    return strides > 1 and x.shape[2] <= strides
+
+
+def _strides(layer: Layer) -> int:
+    match layer:
+        case Conv(strides=strides):
+            return strides
+        case Pool(size=size):
+            return size
+        case Residual(body):
+            return math.prod(_strides(inner) for inner in body)
+    return 1
