@@ -18,6 +18,7 @@ with quiet_tensorflow_start():
     from .image.augmentation import ImageAugmenter, SampleGenerator
     from .image.classifier import ImageClassifier
     from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
+    from .image.regressor import ImageRegressor
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
     from .sequence.characters import CharacterTable
     from .sequence.rnn import Seq2SeqRNN
@@ -36,6 +37,7 @@ __all__ = [
     "FilterDisplay",
     "ImageAugmenter",
     "ImageClassifier",
+    "ImageRegressor",
     "LoadError",
     "MiniCNN",
     "MisclassifiedImagesDisplay",

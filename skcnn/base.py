@@ -1,20 +1,15 @@
-"""The scikit-learn estimator around a Keras model.
+"""The scikit-learn estimator around a Keras model, and the plug-in point for new ones.
 
-The only module that knows scikeras or the Keras training loop. scikeras is used by
-composition: its ``BaseWrapper`` routes parameters such as ``optimizer__momentum`` to the
-optimizer and builds callbacks. Inheriting from it would bring its old ``_more_tags``, which
-scikit-learn refuses in any base class, and a fit that seeds the whole process.
+scikeras is used by composition, for the routing of parameters such as ``optimizer__momentum``.
+Inheriting from it would bring its old ``_more_tags``, which scikit-learn refuses in any base
+class, and a fit that seeds the whole process.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
-import math
 import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -24,54 +19,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from scikeras.wrappers import BaseWrapper
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, estimator_html_repr
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from ._environment import check_not_forked
-from ._files import estimators, export
+from ._files import estimators
 from ._files.archive import LoadError, class_name, loadable
+from ._files.export import export
+from ._parameters import ROUTES, check_class_attributes, spell_out
 from ._summary import as_html, as_text, layer_rows
-from ._training.batches import BatchGenerator, as_batch
-from ._training.callbacks import (
-    SETS_LEARNING_RATE,
-    BestWeights,
-    EpochLog,
-    LearningRateCycle,
-    ProgressBar,
-    RetraceChanged,
-    hand_over,
-    is_open,
-    restored_epoch,
-)
-from ._training.checkpoint import Checkpoint, Saved, digest, reserved
-from ._training.network import (
-    CompiledNetwork,
-    Plan,
-    State,
-    check_state,
-    is_finite,
-    save_for_plain_keras,
-)
-from ._training.optimizers import (
-    LARGEST,
-    OPTIMIZERS,
-    SCHEDULES,
-    TINY,
-    check_float32,
-    check_routed,
-    default_learning_rate,
-    has_schedule,
-)
-from ._training.pool import POOL, Forward, compile_key, forward
+from ._training.batches import BatchGenerator
+from ._training.callbacks import hand_over, make_callbacks
+from ._training.checkpoint import Checkpoint, digest, reserved
+from ._training.loop import Division, TrainingRun, divide, integer_seed
+from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
+from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
+from ._training.pool import Forward, acquire, forward, predict_in_parts, release
+from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -81,51 +47,37 @@ if keras.backend.backend() != "tensorflow":
 
 Array = NDArray[Any]
 
-ROUTES = ("optimizer__", "callbacks__")
-
 # Attributes that are made from the others, and the callbacks of a fit that is over, which hold
 # on to its network.
-NOT_KEPT = ("model_", "_forward", "_weight_tensors", "callbacks_")
+NOT_PICKLED = ("model_", "_forward", "_weight_tensors", "callbacks_")
 
-# What a compiled call of a network gives.
+# Arguments of networks that a training run chooses, not those who build them.
+CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
+
+# What a compiled call of a network returns.
 FEATURES, OUTPUTS = range(2)
-
-# What one call of the network predicts at most; bounds the memory of its activations.
-PREDICTION_ROWS = 480
-PREDICTION_VALUES = 2**22
-
-# Rows are predicted in multiples of this. Eigen's matrix products take rows in groups of three
-# vectors of up to 16 values and sum what is left over in another order, so without the rows that
-# fill the last group up a prediction would depend, in its last bits, on its place in X.
-ROW_GROUP = 48
 
 
 class KerasEstimator(BaseEstimator):
-    """Base class: parameters, training loop and prediction of a Keras model.
+    """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
-    A subclass says what its data are and builds its network, through `_check_data`,
-    `_check_inputs`, `_network_arguments` and `_build`, and what else it does differently through
-    the methods below those. Data are arrays, or what reads like them by rows.
+    A subclass provides a head through `_head`, checks its data in `_check_data` and
+    `_check_inputs`, and builds its network with `_build` from `_network_arguments`. Data are
+    arrays, or what reads like arrays by rows.
 
     It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
     they are spelled out in its signature. A parameter that the body of a subclass sets as a
     class attribute is fixed and leaves the signature.
     """
 
-    # Arguments of the network that are not named after their parameter.
-    _parameter_of: ClassVar[dict[str, str]] = {}
-
-    # Only estimators of images have the parameter.
-    augmentation: Any = None
-
-    # Builds the network from what `_network_arguments` gives, and with these the one to train.
+    # Builds the network from what `_network_arguments` returns, and with these the one to train.
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
 
-    _plan: Plan
-    _state: State
-    _forward: Forward
-    history_: dict[str, list[float]]
+    # Arguments of the network that are not named after their parameter, and those that files of
+    # earlier versions have under another name.
+    _parameter_of: ClassVar[dict[str, str]] = {}
+    _former_arguments: ClassVar[dict[str, str]] = {}
 
     # Parameters that do not change the weights, or only through what is compared anyway: the
     # seed, the shape of X, the precision and the weights to start from. A subclass adds its own.
@@ -133,8 +85,11 @@ class KerasEstimator(BaseEstimator):
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
-    # What early stopping watches, a name in the history.
-    _monitor = "val_accuracy"
+    _plan: Plan
+    _state: State
+    _forward: Forward
+    _weight_tensors: list[tf.Tensor]
+    history_: dict[str, list[float]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
@@ -146,12 +101,10 @@ class KerasEstimator(BaseEstimator):
             keras.optimizers.schedules.LearningRateSchedule,
         ],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "validation_data": [tuple, list, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "mixed_bfloat16"})],
@@ -169,12 +122,10 @@ class KerasEstimator(BaseEstimator):
         learning_rate: float | None = None,
         learning_rate_schedule: Any = "one_cycle",
         weight_decay: float = 0.0,
-        label_smoothing: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         validation_data: tuple[Any, Any] | None = None,
         n_iter_no_change: int = 5,
-        class_weight: dict[Any, float] | str | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         precision: str = "auto",
@@ -188,12 +139,10 @@ class KerasEstimator(BaseEstimator):
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.weight_decay = weight_decay
-        self.label_smoothing = label_smoothing
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.validation_data = validation_data
         self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
         self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.precision = precision
@@ -203,8 +152,8 @@ class KerasEstimator(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _check_class_attributes(cls)
-        cls.__init__ = _spell_out(cls)  # type: ignore[method-assign]
+        check_class_attributes(cls)
+        cls.__init__ = spell_out(cls)  # type: ignore[method-assign]
         loadable(cls)
 
     # Parameters
@@ -252,53 +201,92 @@ class KerasEstimator(BaseEstimator):
             setattr(self, name, value)
         return self
 
+    def _routed(self, prefix: str) -> dict[str, Any]:
+        """Return the parameters that are passed on to what a prefix says."""
+        parameters = self.get_params(deep=False).items()
+        return {name: value for name, value in parameters if name.startswith(prefix)}
+
     # What a subclass provides
 
-    def _check_data(self, X: Any, y: Any, *, reset: bool, classes: Any = None) -> tuple[Any, Any]:
-        """Validate inputs and targets and encode the targets as the network's outputs.
+    @property
+    def _head(self) -> Head:
+        """The head of the network that is fitted, from what was learned of the targets."""
+        raise NotImplementedError
+
+    def _check_data(
+        self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool, classes: Any = None
+    ) -> tuple[Any, Any]:
+        """Validate inputs and targets, and encode the targets with the head.
 
         With `reset` the estimator learns shapes and labels from them, without it compares.
         """
         raise NotImplementedError
 
-    def _check_inputs(self, X: Any) -> Array:
+    def _check_inputs(self, X: Any) -> Any:
         """Validate inputs for prediction."""
         raise NotImplementedError
 
-    def _network_arguments(self, X: Array, y: Array) -> dict[str, Any]:
+    def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
         """Return the arguments of `_build` for these data, plain values that can be hashed."""
         raise NotImplementedError
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what users of the exported network need, for JSON."""
+        raise NotImplementedError
+
+    # What a subclass may do differently
+
+    def _learn_statistics(self, X: Any, rows: Array) -> None:
+        """Learn from the rows that are trained on what prediction compares with."""
 
     def _initialize(
         self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
-        """Set the initial values that depend on the rows of the data it will be trained on."""
+        """Set the initial values that depend on the rows that are trained on."""
+        bias = self._head.bias(y, rows, weight)
+        if bias is not None:
+            model.layers[-1].bias.assign(bias)
 
-    def _learn_range(self, X: Any, rows: Array) -> None:
-        """Learn the range of the rows of the data that are trained on."""
+    def _weight_parts(self, y: Any) -> dict[str, Array]:
+        """Return weights of samples that parameters ask for, by the name of the parameter."""
+        return {}
 
-    def _balance(self, y: Any) -> Array | None:
-        """Compute weights of samples from `class_weight`, None where there are none."""
-        return None
-
-    def _check_weighted(self, y: Any, rows: Array) -> None:
-        """Check that the targets of the rows whose weight is positive can be learned from."""
-
-    def _strata(self, y: Any, rows: Array) -> Array | None:
-        """Return what a validation split of rows keeps in proportion, None for nothing."""
-        return None
-
-    def _metrics(self) -> list[Any]:
-        """Return what Keras records beside the loss."""
-        return ["accuracy"]
-
-    def _choose_precision(self, X: Array) -> str:
+    def _choose_precision(self, X: Any) -> str:
         """Choose in what to train on these data where `precision` is "auto"."""
         return "float32"
 
-    def _watchers(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
+    def _batch_options(self) -> dict[str, Any]:
+        """Return options of the batches that are trained on."""
+        return {}
+
+    def _own_callbacks(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
         """Make the callbacks that parameters of the subclass ask for."""
         return []
+
+    def _training_params(self) -> dict[str, Any]:
+        """Return the parameters that the weights depend on."""
+        left_out = set(self._NON_TRAINING_PARAMS)
+        if not self.early_stopping:
+            left_out |= {"n_iter_no_change", "validation_data", "validation_fraction"}
+        elif self.validation_data is not None:
+            left_out.add("validation_fraction")
+        params = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name.partition("__")[0] not in left_out
+        }
+        if params.get("validation_data") is not None:
+            # As the network sees it: the same images, wherever they are kept.
+            params["validation_data"] = self._check_validation_data()
+        return params
+
+    def _check_partial_fit(self) -> None:
+        """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, which would hold out a part "
+                "of every call; set early_stopping=False and score on data of your own."
+            )
 
     # Training
 
@@ -310,8 +298,8 @@ class KerasEstimator(BaseEstimator):
         ----------
         X : array-like
             Training samples; see the class for the shapes.
-        y : array-like of shape (n_samples,)
-            Targets.
+        y : array-like
+            Targets; see the class for the shapes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. Only their proportions matter; samples of weight zero are
             left out.
@@ -323,7 +311,7 @@ class KerasEstimator(BaseEstimator):
         """
         with reserved(self.checkpoint_dir), self._learner() as learner:
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
-            X, y = learner._check_data(X, y, reset=reset)
+            X, y = learner._check_data(X, y, sample_weight, reset=reset)
             learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
         return self
 
@@ -335,8 +323,8 @@ class KerasEstimator(BaseEstimator):
         ----------
         X : array-like
             Training samples; see the class for the shapes.
-        y : array-like of shape (n_samples,)
-            Targets.
+        y : array-like
+            Targets; see the class for the shapes.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever come. Needed in the first call unless `y` has them all.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -353,17 +341,9 @@ class KerasEstimator(BaseEstimator):
             schedule = "constant"
         with self._learner() as learner:
             reset = not learner.__sklearn_is_fitted__()
-            X, y = learner._check_data(X, y, reset=reset, classes=classes)
+            X, y = learner._check_data(X, y, sample_weight, reset=reset, classes=classes)
             learner._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
         return self
-
-    def _check_partial_fit(self) -> None:
-        """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
-        if self.early_stopping:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True, which would hold out a part "
-                "of every call; set early_stopping=False and score on data of your own."
-            )
 
     @contextmanager
     def _learner(self) -> Iterator[Self]:
@@ -398,120 +378,71 @@ class KerasEstimator(BaseEstimator):
 
     def _train(
         self,
-        X: Array,
-        y: Array,
+        X: Any,
+        y: Any,
         sample_weight: Any,
         reset: bool,
         epochs: int,
         schedule: Any,
         resumable: bool = True,
     ) -> None:
+        """Divide the data, build or take a network, train it, and keep what it has learned."""
         check_not_forked()
         check_floatx()
-        seed = self._draw_seed()
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
-        checkpoint, saved = None, None
+        seed, checkpoint = self._draw_seed(), None
         if self.checkpoint_dir is not None and resumable:
             identity = self._identity(X, y, sample_weight, reset, seed)
-            checkpoint = Checkpoint(self.checkpoint_dir, identity)
-            saved = checkpoint.saved
-            seed = seed if saved is None else saved.seed
+            checkpoint = Checkpoint(self.checkpoint_dir, identity, seed)
+            seed = checkpoint.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer = self._make_optimizer(schedule)
-        self.callbacks_ = self._make_callbacks(schedule, optimizer)
-
-        rows, weight, validation = self._divide(X, y, sample_weight, split_seed)
-        history: dict[str, list[float]] = {}
+        self.callbacks_ = make_callbacks(
+            self.callbacks, self._routed("callbacks__"), schedule, optimizer
+        )
+        division = self._divide(X, y, sample_weight, split_seed)
         arguments = self._network_arguments(X, y)
         if reset:
             self._plan = Plan(type(self)._build, tuple(arguments.items()))
         else:
             self._check_same_network(dict(self._plan.arguments), arguments)
-            history = {name: list(values) for name, values in self.history_.items()}
-        network, give_back = self._take_network(optimizer)
-        model = network.model
+        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
+        head = self._head
+        key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         if reset:
-            network.start(_integer(build_seed))
-            self._initialize(model, X, y, weight, rows)
+            network.start(integer_seed(build_seed))
+            self._initialize(network.model, X, y, division.weight, division.rows)
         else:
             network.load(self._state)
-        network.adopt(optimizer)
-        first = done = len(history.get("loss", []))
-        if saved is not None:
-            network.load(State(**saved.state))
-            history = saved.history
-            done = len(history.get("loss", []))
-        if weight is not None:
-            # One axis for each of the loss, which has a value for every place of a sequence.
-            weight = weight.reshape(-1, *(1,) * (len(model.output_shape) - 2))
-
-        batches = self._batches(
-            X,
-            y,
-            weight,
-            rows,
-            shuffle=True,
-            augmentation=self.augmentation,
-            random_state=_integer(order_seed),
+        network.set_optimizer(optimizer)
+        run = TrainingRun(
+            network,
+            self._batches(X, y, division, integer_seed(order_seed)),
+            division.validation,
+            history={} if reset else self.history_,
+            epochs=epochs,
+            monitor=(f"val_{head.monitor}", head.mode) if self.early_stopping else None,
+            patience=self.n_iter_no_change,
+            checkpoint=checkpoint,
         )
-        batches.epoch = done
-        last = first + epochs
-        if self.early_stopping:
-            best = BestWeights(self._monitor, "max", self.n_iter_no_change, done=first)
-        else:
-            best = BestWeights("loss", "min", done=first)
-        if saved is not None:
-            best.progress = saved.best
-        callbacks = [*self.callbacks_, *self._watchers(validation)]
-        if self.callbacks_:
-            callbacks.append(RetraceChanged(network))
-        cycle = SCHEDULES.get(schedule) if isinstance(schedule, str) else None
-        if cycle is not None:
-            peak, n_steps = float(optimizer.learning_rate), epochs * len(batches)
-            step = (done - first) * len(batches)
-            current = float(model.optimizer.learning_rate) if self.callbacks_ else None
-            callbacks.append(LearningRateCycle(cycle, peak, n_steps, step, current))
-        callbacks += [EpochLog(history), best]
-        if self.verbose == 1:
-            callbacks.append(ProgressBar(last, len(batches), done))
-        if checkpoint is not None:
+        completed = run.train(
+            schedule,
+            optimizer,
+            [*self.callbacks_, *self._own_callbacks(division.validation)],
+            self.verbose,
+        )
+        self._learn_from(run)
+        release(key, network, run.unchanged and completed)
 
-            def capture(finished: bool) -> Saved:
-                state = vars(network.state())
-                return Saved(identity, seed, finished, state, history, best.progress)
-
-            checkpoint.capture = capture
-            callbacks.append(checkpoint)  # last, when all others have seen the epoch
-        if saved is not None and saved.finished:
-            best.set_model(model)
-            best.on_train_end()
-            completed = True
-        else:
-            completed = self._loop(network, batches, validation, callbacks, history, first, last)
-        self.history_ = history
-        self.n_iter_ = len(history["loss"])
-        self.best_iteration_ = self.n_iter_
-        restored = restored_epoch(self.callbacks_)
-        if best.stops_early or best.diverged:
-            self.best_iteration_ = best.best_epoch + 1
-        elif restored is not None:
-            self.best_iteration_ = restored + 1
-        state = network.state()
-        if best.diverged:
-            state.optimizer = network.first.optimizer
-            warnings.warn(
-                f"The loss became {history['loss'][-1]} in epoch {self.n_iter_}. The weights of "
-                f"epoch {self.best_iteration_} are kept, 0 being those it started from. Try a "
-                "smaller learning_rate.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        self._keep(state)
+    def _learn_from(self, run: TrainingRun) -> None:
+        """Keep what a training run has learned."""
+        self.history_ = run.history
+        self.n_iter_ = len(run.history["loss"])
+        self.best_iteration_ = run.best_iteration
+        self._keep(run.state())
         if self.callbacks_:
             # The network that was trained serves other fits; theirs is a copy.
-            hand_over(self.callbacks_, model, self.model_)
-        if completed:
-            give_back()
+            hand_over(self.callbacks_, run.network.model, self.model_)
 
     def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
         """Refuse to continue with a network other than the one that was fitted."""
@@ -525,57 +456,55 @@ class KerasEstimator(BaseEstimator):
                 )
 
     def _divide(
-        self, X: Array, y: Array, sample_weight: Any, seed: np.random.SeedSequence
-    ) -> tuple[Array, Array | None, BatchGenerator | None]:
+        self, X: Any, y: Any, sample_weight: Any, seed: np.random.SeedSequence
+    ) -> Division:
         """Choose the rows to train on, their weights, and what to validate on."""
-        weight = self._weights(X, y, sample_weight)
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        self._learn_range(X, rows)
-        validation = None
+        head = self._head
+        division = divide(
+            X,
+            y,
+            sample_weight,
+            self._weight_parts(y),
+            head,
+            self.validation_fraction
+            if self.early_stopping and self.validation_data is None
+            else None,
+            seed,
+        )
+        self._learn_statistics(X, division.weighted)
         if self.validation_data is not None:
-            held_out_data = self._check_validation_data(self.validation_data)
-            validation = self._batches(*held_out_data, None, None)
-        elif self.early_stopping:
-            rows, held_out = self._split(rows, y, seed)
-            validation = self._batches(X, y, None, held_out)
-        if weight is not None:
-            weight = (weight / weight[rows].mean()).astype(np.float32)
-        return rows, weight, validation
-
-    def _loop(
-        self,
-        network: CompiledNetwork,
-        batches: BatchGenerator,
-        validation: BatchGenerator | None,
-        callbacks: list[keras.callbacks.Callback],
-        history: dict[str, list[float]],
-        first: int,
-        last: int,
-    ) -> bool:
-        """Train after epoch `first` up to epoch `last`; say whether it was not interrupted."""
-        try:
-            with network.feed(x=batches, validation_data=validation) as data:
-                network.model.fit(
-                    **data,
-                    epochs=last,
-                    initial_epoch=len(history.get("loss", [])),
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=2 if self.verbose > 1 and is_open(sys.stdout) else 0,
-                )
-        except KeyboardInterrupt:
-            if len(history.get("loss", [])) == first:
-                raise  # nothing has been learnt
-            for callback in callbacks:
-                callback.on_train_end()
-            warnings.warn(
-                f"The training was interrupted after epoch {len(history['loss'])} of {last}; what "
-                "it had learnt is kept.",
-                UserWarning,
-                stacklevel=4,
+            division.validation = BatchGenerator(
+                *self._check_validation_data(), batch_size=self.batch_size, shuffle=False
             )
-            return False
-        return True
+        elif division.held_out is not None:
+            division.validation = BatchGenerator(
+                X, y, batch_size=self.batch_size, indices=division.held_out, shuffle=False
+            )
+        return division
+
+    def _batches(self, X: Any, y: Any, division: Division, seed: int) -> BatchGenerator:
+        return BatchGenerator(
+            X,
+            y,
+            division.weight_of_outputs(y),
+            batch_size=self.batch_size,
+            indices=division.rows,
+            random_state=seed,
+            **self._batch_options(),
+        )
+
+    def _check_validation_data(self) -> tuple[Any, Any]:
+        data = self.validation_data
+        assert data is not None
+        if len(data) != 2:
+            raise ValueError(
+                "validation_data must be a pair (X, y), got a "
+                f"{type(data).__name__} of length {len(data)}."
+            )
+        try:
+            return self._check_data(*data, reset=False)
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
 
     def _identity(
         self, X: Array, y: Array, sample_weight: Any, reset: bool, seed: int
@@ -594,47 +523,6 @@ class KerasEstimator(BaseEstimator):
         values["precision"] = self.precision_
         return {name: digest(value) for name, value in values.items()}
 
-    def _training_params(self) -> dict[str, Any]:
-        """Return the parameters that the weights depend on."""
-        left_out = set(self._NON_TRAINING_PARAMS)
-        if not self.early_stopping:
-            left_out |= {"n_iter_no_change", "validation_data", "validation_fraction"}
-        elif self.validation_data is not None:
-            left_out.add("validation_fraction")
-        params = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name.partition("__")[0] not in left_out
-        }
-        if params.get("validation_data") is not None:
-            # As the network sees it: the same images, wherever they are kept.
-            params["validation_data"] = self._check_validation_data(params["validation_data"])
-        return params
-
-    def _take_network(
-        self, optimizer: keras.optimizers.Optimizer
-    ) -> tuple[CompiledNetwork, Callable[[], None]]:
-        """Get a compiled network for this fit alone, and what to call after it."""
-        loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
-        metrics = self._metrics()
-        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
-        key = compile_key(plan, optimizer, loss, metrics)
-        network = POOL.take(key)
-        if network is None:
-            own = type(optimizer).from_config(optimizer.get_config())
-            if own.weight_decay:
-                # Traced as a number it would be a constant.
-                own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
-            network = CompiledNetwork(plan, own, loss, metrics)
-        settings = network.settings() if self.callbacks_ else None
-
-        def give_back() -> None:
-            # A callback may have changed more than a later fit sets anew.
-            if settings is None or network.settings() == settings:
-                POOL.give(key, network)
-
-        return network, give_back
-
     def _draw_seed(self) -> int:
         # None is fresh entropy, not NumPy's global generator, which must stay as it was.
         if self.random_state is None:
@@ -643,158 +531,14 @@ class KerasEstimator(BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _batches(
-        self,
-        X: Array,
-        y: Array,
-        sample_weight: Array | None,
-        rows: Array | None,
-        shuffle: bool = False,
-        **options: Any,
-    ) -> BatchGenerator:
-        return BatchGenerator(
-            X,
-            y,
-            sample_weight,
-            batch_size=self.batch_size,
-            indices=rows,
-            shuffle=shuffle,
-            **options,
-        )
-
-    def _weights(self, X: Array, y: Array, sample_weight: Any) -> Array | None:
-        parts = {"class_weight": self._balance(y)}
-        if sample_weight is not None:
-            parts["sample_weight"] = _check_sample_weight(
-                sample_weight, X, ensure_non_negative=True
-            )
-        weight = _product({name: part for name, part in parts.items() if part is not None})
-        if weight is None:
-            return None
-        self._check_weighted(y, np.flatnonzero(weight))
-        return weight
-
-    def _split(self, rows: Array, y: Array, seed: np.random.SeedSequence) -> tuple[Array, Array]:
-        strata = self._strata(y, rows)
-        try:
-            train, held_out = train_test_split(
-                rows,
-                test_size=self.validation_fraction,
-                stratify=strata,
-                random_state=_integer(seed),
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping=True cannot hold out validation_fraction="
-                f"{self.validation_fraction} of {len(rows)} samples: {error}"
-            ) from error
-        return train, held_out
-
-    def _check_validation_data(self, data: tuple[Any, Any]) -> tuple[Array, Array]:
-        if len(data) != 2:
-            raise ValueError(
-                "validation_data must be a pair (X, y), got a "
-                f"{type(data).__name__} of length {len(data)}."
-            )
-        try:
-            return self._check_data(*data, reset=False)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
-
     def _make_optimizer(self, schedule: Any) -> keras.optimizers.Optimizer:
-        """Make a fresh optimizer from the parameters."""
-        routed = self._routed("optimizer__")
-        optimizer = self.optimizer
-        if isinstance(optimizer, str):
-            optimizer = OPTIMIZERS[optimizer]
-        given = self._optimizer_arguments(routed, schedule)
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            made = self._copied_optimizer(optimizer, routed, given)
-        else:
-            check_routed(optimizer, routed)
-            if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
-                given["learning_rate"] = default_learning_rate(optimizer, schedule)
-            routed.update({f"optimizer__{name}": value for name, value in given.items()})
-            wrapper = BaseWrapper(optimizer=optimizer, **routed)
-            made = wrapper._get_compile_kwargs()["optimizer"]
-        if schedule in SCHEDULES and has_schedule(made):
-            raise ValueError(
-                "optimizer has a learning-rate schedule of its own, beside "
-                f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
-                "to train with that of the optimizer."
-            )
-        for name in ("learning_rate", "weight_decay"):
-            value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
-            full_name = name if name in given else f"optimizer__{name}"
-            check_float32(full_name, value, LARGEST[name])
-        return made
-
-    def _optimizer_arguments(self, routed: dict[str, Any], schedule: Any) -> dict[str, Any]:
-        """Return what parameters of the estimator say of the optimizer."""
-        rate: Any = self.learning_rate
-        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            if rate is not None:
-                raise ValueError(
-                    "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
-                    f"which has its own; got {rate!r}."
-                )
-            rate = schedule
-        # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
-        given: dict[str, Any] = {"name": "optimizer"}
-        for name, value in (("learning_rate", rate), ("weight_decay", self.weight_decay or None)):
-            if value is None:
-                continue
-            if f"optimizer__{name}" in routed:
-                raise ValueError(
-                    f"Set {name} or optimizer__{name}, not both; got {value!r} and "
-                    f"{routed[f'optimizer__{name}']!r}."
-                )
-            given[name] = value
-        return given
-
-    def _copied_optimizer(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        routed: dict[str, Any],
-        given: dict[str, Any],
-    ) -> keras.optimizers.Optimizer:
-        """Make a fresh optimizer with the settings of one that the user has made."""
-        if routed:
-            raise ValueError(
-                "Parameters routed as optimizer__... need an optimizer name or class; got an "
-                f"instance of {type(optimizer).__name__}."
-            )
-        config = optimizer.get_config()
-        decay, usual = config["weight_decay"], inspect.signature(type(optimizer)).parameters
-        default = usual["weight_decay"].default if "weight_decay" in usual else None
-        if "weight_decay" in given and decay not in (None, 0, default, given["weight_decay"]):
-            raise ValueError(
-                f"weight_decay={self.weight_decay!r} of the estimator and weight_decay={decay!r} "
-                "of the optimizer differ; set weight_decay=0 for that of the optimizer."
-            )
-        return type(optimizer).from_config({**config, **given})
-
-    def _make_callbacks(
-        self, schedule: Any, optimizer: keras.optimizers.Optimizer
-    ) -> list[keras.callbacks.Callback]:
-        """List the callbacks of the user, with those that are given as classes made."""
-        wrapper = BaseWrapper(callbacks=self.callbacks, **self._routed("callbacks__"))
-        wrapper._initialize_callbacks()
-        callbacks: list[keras.callbacks.Callback] = keras.tree.flatten(wrapper._fit_callbacks)
-        if schedule != "constant" or has_schedule(optimizer):
-            for callback in callbacks:
-                if isinstance(callback, SETS_LEARNING_RATE):
-                    raise ValueError(
-                        f"callbacks has a {type(callback).__name__}, which sets the learning "
-                        f"rate, and so does learning_rate_schedule={schedule!r} or the schedule "
-                        "of the optimizer. Set learning_rate_schedule='constant' to leave it to "
-                        "the callback, or remove that."
-                    )
-        return callbacks
-
-    def _routed(self, prefix: str) -> dict[str, Any]:
-        parameters = self.get_params(deep=False).items()
-        return {name: value for name, value in parameters if name.startswith(prefix)}
+        return make_optimizer(
+            self.optimizer,
+            self.learning_rate,
+            self.weight_decay,
+            schedule,
+            self._routed("optimizer__"),
+        )
 
     # Prediction
 
@@ -805,6 +549,12 @@ class KerasEstimator(BaseEstimator):
         """
         return self._run(X, OUTPUTS, then)
 
+    def _predictions(self, X: Any) -> Array:
+        """Run the network over X and return its outputs as the head decodes them."""
+        fitted = self._snapshot()  # its head and network are of one fit
+        check_is_fitted(fitted)
+        return fitted._outputs(X, fitted._head.decode)
+
     def _features(self, X: Any) -> Array:
         """Run the network over X and return the inputs of its last layer, float32."""
         return self._run(X, FEATURES)
@@ -814,19 +564,8 @@ class KerasEstimator(BaseEstimator):
         check_not_forked()
         fitted = self._snapshot()
         X = fitted._check_inputs(X)
-        values = max(math.prod(X.shape[1:]), fitted._forward.n_outputs)
-        most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
-        # One row alone, which is often asked for and has no place, is not worth filling up.
-        group = min(ROW_GROUP, most) if len(X) > 1 else 1
-        n_rows = most - most % group
-        parts = []
-        for start in range(0, len(X), n_rows):
-            batch = as_batch(X[start : start + n_rows])
-            fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
-            filled = np.concatenate([batch, fill]) if len(fill) else batch
-            part = fitted._predict_batch(filled, output).numpy()[: len(batch)]
-            parts.append(part if then is None else then(part))
-        return np.concatenate(parts)
+        predict = functools.partial(fitted._predict_batch, output=output)
+        return predict_in_parts(predict, X, fitted._forward.n_outputs, then)
 
     def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
         return self._forward(batch, self._weight_tensors)[output]
@@ -855,13 +594,13 @@ class KerasEstimator(BaseEstimator):
         """A copy of the network, compiled; what is done to it does not change the estimator."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
-        model = self._network()
+        model, head = self._network(), self._head
         optimizer = self._make_optimizer(self.learning_rate_schedule)
-        model.compile(
-            optimizer=optimizer, loss="categorical_crossentropy", metrics=self._metrics()
-        )
+        model.compile(optimizer=optimizer, loss=head.loss(), metrics=head.metrics())
         save_for_plain_keras(model)
         return model
+
+    # Files
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
@@ -919,18 +658,16 @@ class KerasEstimator(BaseEstimator):
             If the file cannot be written.
         """
         check_is_fitted(self)
-        export.export(self._network_to_export, self._metadata(), path, format)
-
-    def _metadata(self) -> dict[str, Any]:
-        """Return what somebody with the network alone needs, for JSON."""
-        raise NotImplementedError
+        export(self._network_to_export, self._metadata(), path, format)
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
         """Take what a file says was learned, once it is checked."""
-        plan, learned = Plan(type(self)._build, network), State(**state)
-        arguments = dict(network)
-        given = inspect.signature(plan.build).parameters.values()
-        if set(arguments) != {each.name for each in given if each.default is each.empty}:
+        former = self._former_arguments
+        arguments = {former.get(name, name): value for name, value in network}
+        plan, learned = Plan(type(self)._build, tuple(arguments.items())), State(**state)
+        known = inspect.signature(plan.build).parameters
+        needed = {name for name, each in known.items() if each.default is each.empty}
+        if not needed <= set(arguments) <= set(known) - CHOSEN_IN_TRAINING:
             raise LoadError(f"its network has the arguments {list(arguments)}")
         self._check_restored(arguments, learned)
         check_state(plan, learned)
@@ -944,6 +681,8 @@ class KerasEstimator(BaseEstimator):
                 raise ValueError("its history_ is not that of its training")
         if not 0 <= self.best_iteration_ <= self.n_iter_:
             raise ValueError(f"its best_iteration_={self.best_iteration_} is not of its training")
+
+    # Display and state
 
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""
@@ -968,103 +707,9 @@ class KerasEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in NOT_KEPT}
+        return {name: value for name, value in state.items() if name not in NOT_PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if self.__sklearn_is_fitted__():
             self._keep(self._state)
-
-
-def _all_parameters(cls: type[KerasEstimator]) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a class and those that it passes on, ``self`` included."""
-    names: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
-        own = vars(base).get("__init__")
-        if own is None or not issubclass(base, KerasEstimator):
-            continue
-        parameters = inspect.signature(own).parameters.values()
-        spelled_out = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
-        for parameter in spelled_out:
-            names.setdefault(parameter.name, parameter)
-        if len(spelled_out) == len(parameters):
-            break
-    return names
-
-
-def _check_class_attributes(cls: type[KerasEstimator]) -> None:
-    """Refuse a class body that sets a parameter to a bad value or what is no parameter."""
-    # Those that a base class has fixed are no longer in its signature.
-    names = set(_all_parameters(cls)) | set(cls._parameter_constraints)
-    fixed = {name: value for name, value in vars(cls).items() if name in names}
-    validate_parameter_constraints(cls._parameter_constraints, fixed, caller_name=cls.__name__)
-    declared = vars(cls).get("__annotations__", {})
-    for name, value in vars(cls).items():
-        is_data = not (callable(value) or hasattr(value, "__get__") or name.startswith("_"))
-        if is_data and name not in names and "ClassVar" not in str(declared.get(name)):
-            close = difflib.get_close_matches(name, names - {"self"}, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise TypeError(
-                f"class {cls.__name__} sets {name} = {value!r}, but has no parameter of that "
-                f"name{hint} A constant of your own is annotated as ClassVar."
-            )
-
-
-def _spell_out(cls: type[KerasEstimator]) -> Callable[..., None]:
-    """Make an ``__init__`` whose signature has the inherited parameters in place of ``**``."""
-    init = cls.__init__
-    names = _all_parameters(cls)
-    fixed = set(names) & set(vars(cls))
-    kept = [parameter for name, parameter in names.items() if name not in fixed]
-    signature = inspect.Signature(sorted(kept, key=lambda parameter: parameter.kind))
-
-    @functools.wraps(init)
-    def __init__(self: KerasEstimator, *args: Any, **params: Any) -> None:  # noqa: N807
-        routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
-        plain = {name: value for name, value in params.items() if name not in routed}
-        bound = signature.bind(self, *args, **plain)
-        bound.apply_defaults()
-        init(**bound.arguments)
-        for name in fixed:
-            delattr(self, name)  # the class attribute shows again
-        for name, value in routed.items():
-            setattr(self, name, value)
-
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
-    return __init__
-
-
-def _product(parts: dict[str, Array]) -> Array | None:
-    """Multiply weights of samples; refuse those whose proportions float32 cannot express."""
-    if not parts:
-        return None
-    with np.errstate(over="ignore", under="ignore"):
-        weight: Array = functools.reduce(np.multiply, parts.values())
-        total = weight.sum()
-    kept = np.logical_and.reduce([part > 0 for part in parts.values()])
-    least = weight[kept].min(initial=total)
-    if not total < np.inf or (kept.any() and not least > total * TINY):
-        names = " and ".join(f"{name}={_span(part)}" for name, part in parts.items())
-        raise ValueError(
-            f"The weights of the samples overflow or vanish in float32: {names}. Scale them to "
-            "about 1."
-        )
-    return weight
-
-
-def _span(weight: Array) -> str:
-    return f"{weight[weight > 0].min(initial=weight.max()):.3g}...{weight.max():.3g}"
-
-
-def check_floatx() -> None:
-    """Refuse a default dtype of Keras in which optimizers and losses would not fit networks."""
-    if keras.config.floatx() != "float32":
-        raise ValueError(
-            f"skcnn trains in float32, but keras.config.floatx() is {keras.config.floatx()!r}; "
-            "call keras.config.set_floatx('float32') before fit."
-        )
-
-
-def _integer(seed: np.random.SeedSequence) -> int:
-    """Turn a seed sequence into the non-negative 31-bit seed that Keras and scikit-learn take."""
-    return int(seed.generate_state(1)[0] >> 1)

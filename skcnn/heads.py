@@ -1,13 +1,44 @@
-"""Codes that read like their one-hot rows."""
+"""Heads: how networks end, and what their outputs mean.
+
+A head is the only place that knows what kind of target a network predicts. It chooses the
+activation of the last layer, the loss, what is recorded beside it and what early stopping
+monitors; it encodes targets and decodes outputs. Targets are encoded lazily, a batch at a time.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+# Names of the losses of numbers, and Keras's classes.
+LOSSES = {
+    "squared_error": keras.losses.MeanSquaredError,
+    "absolute_error": keras.losses.MeanAbsoluteError,
+    "huber": keras.losses.Huber,
+}
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+def exact_match(y_true: Any, y_pred: Any) -> Any:
+    """Compute for each sample whether all its characters, up to the end, are right."""
+    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
+    # As in decoding, all behind the first padding is padding.
+    predicted = predicted * keras.ops.cumprod(
+        keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
+    )
+    return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+def subset_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Compute for each sample whether all its labels are right."""
+    return keras.ops.cast(keras.ops.all((y_true > 0.5) == (y_pred > 0.5), axis=-1), "float32")
 
 
 class OneHot:
@@ -42,3 +73,220 @@ class OneHot:
         one_hot = np.zeros((*codes.shape, self.shape[-1]), dtype=np.float32)
         np.put_along_axis(one_hot, codes[..., None].astype(np.intp), 1, axis=-1)
         return one_hot
+
+
+class Head(ABC):
+    """How a network ends and what its outputs mean.
+
+    Attributes
+    ----------
+    activation : str
+        The activation of the last layer.
+    n_outputs : int
+        The units of the last layer.
+    monitor : str
+        What early stopping compares, as recorded of the validation data.
+    mode : {"max", "min"}
+        Which end of it is better.
+    """
+
+    activation: ClassVar[str]
+    monitor: ClassVar[str] = "accuracy"
+    mode: ClassVar[str] = "max"
+    n_outputs: int
+
+    @abstractmethod
+    def loss(self) -> keras.losses.Loss:
+        """Make the loss."""
+
+    def metrics(self) -> list[Any]:
+        """List what Keras records beside the loss."""
+        return []
+
+    @abstractmethod
+    def encode(self, y: Any) -> Any:
+        """Turn checked targets into the outputs that the network should have."""
+
+    @abstractmethod
+    def decode(self, outputs: Array) -> Array:
+        """Turn outputs into predictions."""
+
+    def bias(self, targets: Any, rows: Array, weight: Array | None) -> Array | None:
+        """Compute the bias of the last layer to start from, None for zeros."""
+        return None
+
+    def check_rows(self, targets: Any, rows: Array) -> None:
+        """Check that the rows whose weight is positive can be learned from."""
+
+    def strata(self, targets: Any, rows: Array) -> Array | None:
+        """Return what a split of rows keeps in proportion, None for nothing."""
+        return None
+
+
+class ClassesHead(Head):
+    """One label a sample, out of several.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_classes,)
+        The labels, sorted.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all classes.
+    """
+
+    activation = "softmax"
+
+    def __init__(self, labels: Array, label_smoothing: float = 0.0) -> None:
+        self.labels = labels
+        self.label_smoothing = label_smoothing
+        self.n_outputs = len(labels)
+
+    def loss(self) -> keras.losses.Loss:
+        return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return ["accuracy"]
+
+    def encode(self, y: Any) -> OneHot:
+        unknown = np.setdiff1d(y, self.labels)
+        if len(unknown):
+            raise ValueError(
+                f"y has labels that are not among the classes {self.labels!r}: {unknown!r}."
+            )
+        return OneHot(np.searchsorted(self.labels, y), len(self.labels))
+
+    def decode(self, outputs: Array) -> Array:
+        return self.labels[outputs.argmax(axis=1)]  # type: ignore[no-any-return]
+
+    def bias(self, targets: OneHot, rows: Array, weight: Array | None) -> Array:
+        # Start from the class frequencies, as an imbalanced problem would otherwise spend its
+        # first epochs on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
+        count = np.bincount(
+            targets.codes[rows], None if weight is None else weight[rows], self.n_outputs
+        )
+        frequency = 1 + count / count.sum() * len(rows)
+        return np.log(frequency / frequency.mean())  # type: ignore[no-any-return]
+
+    def check_rows(self, targets: OneHot, rows: Array) -> None:
+        if len(np.unique(targets.codes[rows])) < 2:
+            raise ValueError(
+                "sample_weight and class_weight leave fewer than two classes with a positive "
+                "weight; a classifier needs at least two."
+            )
+
+    def strata(self, targets: OneHot, rows: Array) -> Array:
+        return self.labels[targets.codes[rows]]
+
+
+class LabelsHead(Head):
+    """Any number of labels a sample, as an indicator matrix.
+
+    Parameters
+    ----------
+    n_labels : int
+        The columns of the matrix.
+    label_smoothing : float, default=0.0
+        Share of the target that is moved to the middle.
+    """
+
+    activation = "sigmoid"
+    monitor = "subset_accuracy"
+
+    def __init__(self, n_labels: int, label_smoothing: float = 0.0) -> None:
+        self.n_outputs = n_labels
+        self.label_smoothing = label_smoothing
+
+    def loss(self) -> keras.losses.Loss:
+        return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return [subset_accuracy]
+
+    def encode(self, y: Any) -> Array:
+        if y.ndim != 2 or y.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"y must be an indicator matrix of {self.n_outputs} columns, as in the first "
+                f"fit; got an array of shape {y.shape}."
+            )
+        return np.asarray(y, dtype=np.float32)
+
+    def decode(self, outputs: Array) -> Array:
+        return (outputs > 0.5).astype(int)
+
+    def bias(self, targets: Array, rows: Array, weight: Array | None) -> Array:
+        count = np.ones(len(rows)) if weight is None else weight[rows]
+        # The frequencies, as if one more sample had and one had not each label.
+        share = (count @ targets[rows] + 1) / (count.sum() + 2)
+        return np.log(share / (1 - share))  # type: ignore[no-any-return]
+
+
+class NumbersHead(Head):
+    """One or more numbers a sample, which the network sees standardized.
+
+    Parameters
+    ----------
+    mean, scale : float or ndarray of shape (n_outputs,)
+        What is subtracted from the targets, and what the differences are divided by. A float
+        where targets and predictions are one number a sample, without an axis for it.
+    loss : {"squared_error", "absolute_error", "huber"}
+        The loss.
+    """
+
+    activation = "linear"
+    monitor = "loss"
+    mode = "min"
+
+    def __init__(self, mean: Any, scale: Any, loss: str) -> None:
+        self.flat = np.ndim(mean) == 0
+        self.mean = np.atleast_1d(mean)
+        self.scale = np.atleast_1d(scale)
+        self.loss_name = loss
+        self.n_outputs = len(self.mean)
+
+    def loss(self) -> keras.losses.Loss:
+        return LOSSES[self.loss_name]()
+
+    def encode(self, y: Any) -> Array:
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != self.n_outputs or (y.ndim == 1) != self.flat:
+            raise ValueError(
+                f"y must have {self.n_outputs} numbers a sample, as in the first fit; got an "
+                f"array of shape {y.shape}."
+            )
+        return ((columns - self.mean) / self.scale).astype(np.float32)  # type: ignore[no-any-return]
+
+    def decode(self, outputs: Array) -> Array:
+        numbers = outputs * self.scale + self.mean
+        return numbers[:, 0] if self.flat else numbers
+
+
+class StringsHead(Head):
+    """A string a sample, as one character a place.
+
+    Parameters
+    ----------
+    table : CharacterTable
+        The characters and the length of the strings.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all characters.
+    """
+
+    activation = "softmax"
+    monitor = "exact_match"
+
+    def __init__(self, table: Any, label_smoothing: float = 0.0) -> None:
+        self.table = table
+        self.label_smoothing = label_smoothing
+        self.n_outputs = len(table.characters_)
+
+    def loss(self) -> keras.losses.Loss:
+        return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return ["accuracy", exact_match]
+
+    def encode(self, y: Any) -> OneHot:
+        return OneHot(self.table._codes(y, "y"), self.n_outputs)
+
+    def decode(self, outputs: Array) -> Array:
+        return self.table._strings(outputs.argmax(axis=2))  # type: ignore[no-any-return]

@@ -23,7 +23,11 @@ ESTIMATORS = [
     if inspect.isclass(value) and issubclass(value, BaseEstimator) and hasattr(value, "fit")
 ]
 OF_STRINGS = [skcnn.CharacterTable(), skcnn.Seq2SeqRNN(epochs=1, hidden_size=4)]
-OF_IMAGES = [cls(epochs=EPOCHS) for cls in ESTIMATORS if issubclass(cls, skcnn.ImageClassifier)]
+OF_IMAGES = [
+    cls(epochs=EPOCHS)
+    for cls in ESTIMATORS
+    if issubclass(cls, skcnn.ImageClassifier | skcnn.ImageRegressor)
+]
 
 
 def test_every_public_estimator_is_checked():

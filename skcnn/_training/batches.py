@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
-from ..heads import OneHot
-
 Array = NDArray[Any]
 
 # Bytes that one pass over the images reads at once.
@@ -154,6 +152,6 @@ def _fingerprint(X: Any, y: Array, rows: Array) -> int:
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
     digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)
-    targets = y.codes if isinstance(y, OneHot) else y
+    targets = getattr(y, "codes", y)
     digest.update(targets[rows].tobytes())
     return int.from_bytes(digest.digest(), "little")

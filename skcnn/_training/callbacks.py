@@ -10,9 +10,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from scikeras.wrappers import BaseWrapper
 from tqdm.auto import tqdm
 
 from .network import CompiledNetwork
+from .optimizers import has_schedule
 
 # Callbacks of Keras that cannot share the learning rate with a schedule.
 SETS_LEARNING_RATE = (
@@ -41,6 +43,33 @@ def hand_over(
         # Not through set_model, which in some callbacks starts something.
         if getattr(callback, "_model", None) is trained:
             callback._model = model
+
+
+def make_callbacks(
+    callbacks: Any, routed: dict[str, Any], schedule: Any, optimizer: keras.optimizers.Optimizer
+) -> list[keras.callbacks.Callback]:
+    """List the callbacks of the user, and make those that are given as classes.
+
+    Raises
+    ------
+    TypeError
+        If they are not callbacks.
+    ValueError
+        If one of them and a schedule both set the learning rate.
+    """
+    wrapper = BaseWrapper(callbacks=callbacks, **routed)
+    wrapper._initialize_callbacks()
+    found: list[keras.callbacks.Callback] = keras.tree.flatten(wrapper._fit_callbacks)
+    if schedule != "constant" or has_schedule(optimizer):
+        for callback in found:
+            if isinstance(callback, SETS_LEARNING_RATE):
+                raise ValueError(
+                    f"callbacks has a {type(callback).__name__}, which sets the learning rate, "
+                    f"and so does learning_rate_schedule={schedule!r} or the schedule of the "
+                    "optimizer. Set learning_rate_schedule='constant' to leave it to the "
+                    "callback, or remove that."
+                )
+    return found
 
 
 def is_open(stream: Any) -> bool:

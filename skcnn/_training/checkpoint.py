@@ -155,14 +155,16 @@ class Checkpoint(keras.callbacks.Callback):
     folder : str or path
         The folder, which the fit has :func:`reserved`.
     identity : dict of str to str
-        What the training is of.
+        Fingerprints of the data and parameters of the training run.
+    seed : int
+        The seed drawn for it; one that is resumed has its own.
 
     Attributes
     ----------
     saved : Saved or None
         What an earlier process has written there.
     capture : callable
-        To be set: gives what is to be written, told whether the training is at its end.
+        To be set: returns what is to be written, given whether no epoch is left.
 
     Raises
     ------
@@ -170,16 +172,20 @@ class Checkpoint(keras.callbacks.Callback):
         If the folder has a training of something else.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], identity: dict[str, str]) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], identity: dict[str, str], seed: int
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.identity = identity
         self.path = self.folder / NAME
-        self.capture: Callable[[bool], Saved]
+        self.seed = seed
+        self.capture: Callable[[bool], dict[str, Any]]
         self.saved: Saved | None = None
         if self.path.exists():
             self.saved = _archive.read(self.path, KIND, lambda content: Saved(**content))
             self._compare(self.saved.identity)
+            self.seed = self.saved.seed
 
     def _compare(self, other: dict[str, str]) -> None:
         names = {**self.identity, **other}
@@ -201,4 +207,5 @@ class Checkpoint(keras.callbacks.Callback):
 
     def write(self, finished: bool) -> None:
         """Write the file."""
-        _archive.write(self.path, KIND, vars(self.capture(finished)))
+        saved = Saved(self.identity, self.seed, **self.capture(finished))
+        _archive.write(self.path, KIND, vars(saved))

@@ -136,8 +136,8 @@ class CompiledNetwork:
         for state in self._seeds:
             state.assign(np.array([rng.integers(2**31), 0]))
 
-    def adopt(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Take over the learning rate and the weight decay of another optimizer of the kind."""
+    def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Copy the learning rate and the weight decay of another optimizer of the kind."""
         # A schedule is a part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
             self.optimizer.learning_rate = float(optimizer.learning_rate)

@@ -1,4 +1,4 @@
-"""Muon for convolutions."""
+"""Optimizers: the registry, default learning rates and schedules, Muon, routed parameters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from scikeras.wrappers import BaseWrapper
 
 from .._files.archive import KERAS_CLASSES
+
+# Names of the fully connected layers of image networks, which Muon leaves to Adam: of the hidden
+# ones the beginning, of the last one by its activation.
+HIDDEN_LAYER = "fc"
+OUTPUT_LAYERS = {"softmax": "probability", "sigmoid": "probability", "linear": "number"}
 
 # The root mean square that Adam's updates have, about, so that its learning rates fit
 # (J. Liu et al., "Muon is Scalable for LLM Training", 2025).
@@ -30,8 +36,8 @@ class Muon(keras.optimizers.Muon):
     ----------
     learning_rate, weight_decay, **options
         As those of Keras, with one weight decay for all, none unless it is asked for. Adam
-        has the layers whose names have one of the words in `exclude_layers`, by default "fc"
-        and "probability".
+        has the layers whose names have one of the words in `exclude_layers`, by default those
+        of the fully connected layers of skcnn.
 
     References
     ----------
@@ -41,7 +47,8 @@ class Muon(keras.optimizers.Muon):
     def __init__(
         self, learning_rate: Any = 0.001, weight_decay: Any = None, **options: Any
     ) -> None:
-        options.setdefault("exclude_layers", ["fc", "probability"])
+        layers = list(dict.fromkeys([HIDDEN_LAYER, *OUTPUT_LAYERS.values()]))
+        options.setdefault("exclude_layers", layers)
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
 
     def _should_use_adamw(self, variable: Any) -> bool:
@@ -156,3 +163,111 @@ def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule:
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Tell whether an optimizer has a Keras schedule as its learning rate."""
     return isinstance(optimizer.get_config()["learning_rate"], dict)
+
+
+def make_optimizer(
+    optimizer: Any,
+    learning_rate: float | None,
+    weight_decay: float,
+    schedule: Any,
+    routed: dict[str, Any],
+) -> keras.optimizers.Optimizer:
+    """Make a fresh optimizer from the parameters of an estimator.
+
+    Parameters
+    ----------
+    optimizer : str, keras.optimizers.Optimizer or class
+        Name, instance or class.
+    learning_rate : float or None
+        The learning rate, or its peak. None chooses one.
+    weight_decay : float
+        The decoupled weight decay.
+    schedule : str or keras.optimizers.schedules.LearningRateSchedule
+        How the learning rate moves.
+    routed : dict
+        Arguments of the optimizer, under names that begin with ``optimizer__``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the parameters do not go together; the message names them.
+    """
+    routed = dict(routed)
+    if isinstance(optimizer, str):
+        optimizer = OPTIMIZERS[optimizer]
+    given = _arguments_of_estimator(learning_rate, weight_decay, schedule, routed)
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        made = _copied(optimizer, routed, given)
+    else:
+        check_routed(optimizer, routed)
+        if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
+            given["learning_rate"] = default_learning_rate(optimizer, schedule)
+        routed.update({f"optimizer__{name}": value for name, value in given.items()})
+        wrapper = BaseWrapper(optimizer=optimizer, **routed)
+        made = wrapper._get_compile_kwargs()["optimizer"]
+    if schedule in SCHEDULES and has_schedule(made):
+        raise ValueError(
+            "optimizer has a learning-rate schedule of its own, beside "
+            f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
+            "to train with that of the optimizer."
+        )
+    for name in ("learning_rate", "weight_decay"):
+        value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
+        full_name = name if name in given else f"optimizer__{name}"
+        check_float32(full_name, value, LARGEST[name])
+    return made
+
+
+def _arguments_of_estimator(
+    learning_rate: Any, weight_decay: float, schedule: Any, routed: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what parameters of the estimator say of the optimizer."""
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        if learning_rate is not None:
+            raise ValueError(
+                "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
+                f"which has its own; got {learning_rate!r}."
+            )
+        learning_rate = schedule
+    # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
+    given: dict[str, Any] = {"name": "optimizer"}
+    values = {"learning_rate": learning_rate, "weight_decay": weight_decay or None}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if f"optimizer__{name}" in routed:
+            raise ValueError(
+                f"Set {name} or optimizer__{name}, not both; got {value!r} and "
+                f"{routed[f'optimizer__{name}']!r}."
+            )
+        given[name] = value
+    return given
+
+
+def _copied(
+    optimizer: keras.optimizers.Optimizer, routed: dict[str, Any], given: dict[str, Any]
+) -> keras.optimizers.Optimizer:
+    """Make a fresh optimizer with the settings of one that the user has made."""
+    if routed:
+        raise ValueError(
+            "Parameters routed as optimizer__... need an optimizer name or class; got an "
+            f"instance of {type(optimizer).__name__}."
+        )
+    config = optimizer.get_config()
+    decay, usual = config["weight_decay"], inspect.signature(type(optimizer)).parameters
+    default = usual["weight_decay"].default if "weight_decay" in usual else None
+    if "weight_decay" in given and decay not in (None, 0, default, given["weight_decay"]):
+        raise ValueError(
+            f"weight_decay={given['weight_decay']!r} of the estimator and weight_decay="
+            f"{decay!r} of the optimizer differ; set weight_decay=0 for that of the optimizer."
+        )
+    return type(optimizer).from_config({**config, **given})
+
+
+def check_floatx() -> None:
+    """Refuse a default dtype of Keras in which optimizers and losses would not fit networks."""
+    if keras.config.floatx() != "float32":
+        raise ValueError(
+            f"skcnn trains in float32, but keras.config.floatx() is {keras.config.floatx()!r}; "
+            "call keras.config.set_floatx('float32') before fit."
+        )

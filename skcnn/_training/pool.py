@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import weakref
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from .batches import as_batch
 from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles
 
 Array = NDArray[Any]
@@ -23,6 +24,16 @@ MAX_IDLE = 8
 
 
 MAX_IDLE_BYTES = 2**29
+
+
+# What one call of the network predicts at most; bounds the memory of its activations.
+PREDICTION_ROWS = 480
+PREDICTION_VALUES = 2**22
+
+# Rows are predicted in multiples of this. Eigen's matrix products take rows in groups of three
+# vectors of up to 16 values and sum what is left over in another order, so without the rows that
+# fill the last group up a prediction would depend, in its last bits, on its place in X.
+ROW_GROUP = 48
 
 
 class NetworkPool:
@@ -42,7 +53,7 @@ class NetworkPool:
         self._idle: list[tuple[Hashable, CompiledNetwork]] = []
         self._lock = threading.Lock()
 
-    def take(self, key: Hashable) -> CompiledNetwork | None:
+    def acquire(self, key: Hashable) -> CompiledNetwork | None:
         """Take a network out, None where there is none of this kind."""
         with self._lock:
             for index in reversed(range(len(self._idle))):
@@ -50,7 +61,7 @@ class NetworkPool:
                     return self._idle.pop(index)[1]
         return None
 
-    def give(self, key: Hashable, network: CompiledNetwork) -> None:
+    def release(self, key: Hashable, network: CompiledNetwork) -> None:
         """Put a network in, in place of those that wait longest where there is no room."""
         with self._lock:
             self._idle.append((key, network))
@@ -143,6 +154,61 @@ def forward(plan: Plan) -> Forward:
     if function is None:
         function = _held[plan] = Forward(plan)
     return function
+
+
+def acquire(
+    plan: Plan, optimizer: keras.optimizers.Optimizer, loss: keras.losses.Loss, metrics: list[Any]
+) -> tuple[Hashable, CompiledNetwork]:
+    """Get a compiled network for one fit alone, and the key under which it is released."""
+    key = compile_key(plan, optimizer, loss, metrics)
+    network = POOL.acquire(key)
+    if network is None:
+        own = type(optimizer).from_config(optimizer.get_config())
+        if own.weight_decay:
+            # Traced as a number it would be a constant.
+            own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
+        network = CompiledNetwork(plan, own, loss, metrics)
+    return key, network
+
+
+def release(key: Hashable, network: CompiledNetwork, reusable: bool) -> None:
+    """Keep a network for later fits where it can serve them."""
+    if reusable:
+        POOL.release(key, network)
+
+
+def predict_in_parts(
+    predict: Callable[[Array], tf.Tensor],
+    X: Any,
+    n_outputs: int,
+    then: Callable[[Array], Array] | None = None,
+) -> Array:
+    """Predict some rows at a time.
+
+    Parameters
+    ----------
+    predict : callable
+        Predicts a batch.
+    X : array-like of shape (n_samples, ...)
+        The inputs.
+    n_outputs : int
+        The outputs for a sample.
+    then : callable, default=None
+        What to make of the outputs of a batch before the next one is predicted.
+    """
+    values = max(math.prod(X.shape[1:]), n_outputs)
+    most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
+    # One row alone, which is often asked for and has no place, is not worth filling up.
+    group = min(ROW_GROUP, most) if len(X) > 1 else 1
+    n_rows = most - most % group
+    parts = []
+    for start in range(0, len(X), n_rows):
+        batch = as_batch(X[start : start + n_rows])
+        fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
+        filled = np.concatenate([batch, fill]) if len(fill) else batch
+        part = predict(filled).numpy()[: len(batch)]
+        parts.append(part if then is None else then(part))
+    return np.concatenate(parts)
 
 
 def clear_compiled() -> None:

@@ -444,18 +444,18 @@ class PreparedAugmentation:
         arguments = [tf.constant(images.astype(np.float32, copy=False)), tf.constant(states)]
         if not self.mixes:
             return self._augment(*arguments).numpy(), targets, weight
-        # Mixing weighted labels and dividing by their sum gives each of two mixed samples the
-        # influence that its weight and its share ask for.
-        weighted = targets if weight is None else targets * weight[:, None]
+        if weight is None:
+            arguments.append(tf.constant(targets.astype(np.float32)))
+            images, mixed = (tensor.numpy() for tensor in self._augment(*arguments))
+            return images, mixed, None
+        # Mixing weighted targets beside their weights, and dividing by the mixed weights, gives
+        # each of two mixed samples the influence that its weight and its share ask for.
+        weighted = np.column_stack([targets * weight[:, None], weight])
         arguments.append(tf.constant(weighted.astype(np.float32)))
         images, mixed = (tensor.numpy() for tensor in self._augment(*arguments))
-        if weight is None:
-            return images, mixed, None
-        total = mixed.sum(axis=1)
-        share = np.divide(
-            mixed, total[:, None], out=targets.astype(np.float32), where=total[:, None] > 0
-        )
-        return images, share, total.astype(weight.dtype)
+        total = mixed[:, -1:]
+        share = np.divide(mixed[:, :-1], total, out=targets.astype(np.float32), where=total > 0)
+        return images, share, total[:, 0].astype(weight.dtype)
 
 
 def _mixable(y: Any) -> Any:

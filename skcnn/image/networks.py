@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._training.network import check_size
+from .._training.optimizers import HIDDEN_LAYER, OUTPUT_LAYERS
 from .layers import FusedBatchNormalization
 from .notation import (
     ACTIVATIONS,
@@ -35,9 +36,10 @@ def build_network(
     *,
     architecture: str,
     input_shape: tuple[int, int, int],
-    n_classes: int,
+    n_outputs: int,
     batch_norm: bool,
     standardize: bool,
+    activation: str = "softmax",
     dtype: str = "float32",
     fused: bool = False,
 ) -> keras.Model:
@@ -49,15 +51,17 @@ def build_network(
         The layers.
     input_shape : tuple of (height, width, channels)
         Shape of one image.
-    n_classes : int
-        Number of units of the final softmax layer.
+    n_outputs : int
+        Number of units of the last layer.
     batch_norm : bool
         Put batch normalization after each convolution that has none of its own.
     standardize : bool
         Start with a layer that subtracts a mean and divides by a standard deviation per
         channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
+    activation : {"softmax", "sigmoid", "linear"}
+        Activation of the last layer, FCS.
     dtype : str
-        Keras dtype policy of all layers but the softmax, whose output is float32.
+        Keras dtype policy of all layers but the last, whose output is float32.
     fused : bool
         Use layers that train faster, or more safely, than those of Keras and have the same
         weights.
@@ -75,7 +79,7 @@ def build_network(
     """
     layers = parse(architecture)
     size = _Size(batch_norm, fused)
-    size.add_network(layers, input_shape, n_classes, standardize)
+    size.add_network(layers, input_shape, n_outputs, standardize)
     check_size("architecture", size.n_layers, size.n_parameters)
     builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
@@ -92,7 +96,9 @@ def build_network(
             dtype="float32",
         )(inputs)
     outputs = builder.flatten(builder.apply(outputs, layers[:-1]))
-    outputs = builder.dense(outputs, n_classes, "probability", dtype="float32", softmax=True)
+    outputs = builder.dense(
+        outputs, n_outputs, OUTPUT_LAYERS[activation], dtype="float32", activation=activation
+    )
     return keras.Model(inputs, outputs, name="network")
 
 
@@ -134,7 +140,9 @@ class _Builder:
                         dtype=self.dtype,
                     )(x)
                 case Dense(units):
-                    x = self.dense(self.flatten(x), units, self.name("fc"), dtype=self.dtype)
+                    x = self.dense(
+                        self.flatten(x), units, self.name(HIDDEN_LAYER), dtype=self.dtype
+                    )
                 case Dropout(rate):
                     x = keras.layers.Dropout(
                         rate, seed=0, name=self.name("dropout"), dtype=self.dtype
@@ -192,11 +200,17 @@ class _Builder:
         return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
 
     def dense(
-        self, x: keras.KerasTensor, units: int, name: str, *, dtype: str, softmax: bool = False
+        self,
+        x: keras.KerasTensor,
+        units: int,
+        name: str,
+        *,
+        dtype: str,
+        activation: str | None = None,
     ) -> keras.KerasTensor:
         return keras.layers.Dense(
             units,
-            activation="softmax" if softmax else None,
+            activation=activation,
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=name,
             dtype=dtype,
@@ -235,13 +249,13 @@ class _Size:
         self,
         layers: tuple[Layer, ...],
         shape: tuple[int, ...],
-        n_classes: int,
+        n_outputs: int,
         standardize: bool,
     ) -> None:
         self.add(0)
         if standardize:
             self.add(2 * shape[-1])
-        self.add_dense(self.add_sequence(layers[:-1], shape), n_classes)
+        self.add_dense(self.add_sequence(layers[:-1], shape), n_outputs)
 
     def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
         for layer, follower in zip_longest(layers, layers[1:]):

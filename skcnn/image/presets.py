@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .classifier import VGG_LITE, ImageClassifier
+from .classifier import ImageClassifier
+from .estimator import VGG_LITE
 
 
 class FeedForward(ImageClassifier):

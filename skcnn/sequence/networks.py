@@ -21,17 +21,6 @@ CELLS = {
 GATES = {"lstm": (4, 1), "gru": (3, 2), "simple_rnn": (1, 1)}
 
 
-@keras.saving.register_keras_serializable(package="skcnn")
-def exact_match(y_true: Any, y_pred: Any) -> Any:
-    """Say for each sample whether all its characters, up to the end, are right."""
-    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
-    # As in decoding, all behind the first padding is padding.
-    predicted = predicted * keras.ops.cumprod(
-        keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
-    )
-    return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
-
-
 def build_seq2seq(
     *,
     input_shape: tuple[int, int],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import keras
@@ -17,10 +17,10 @@ from .._training.batches import BatchGenerator
 from .._training.callbacks import is_open
 from .._training.network import State
 from ..base import Array, KerasEstimator
-from ..heads import OneHot
+from ..heads import OneHot, StringsHead
 from ..metrics import exact_match_score
 from .characters import CharacterTable, tag_strings
-from .networks import CELLS, build_seq2seq, exact_match
+from .networks import CELLS, build_seq2seq
 
 
 class Seq2SeqRNN(KerasEstimator):
@@ -146,17 +146,13 @@ class Seq2SeqRNN(KerasEstimator):
         "decoder": [StrOptions({"repeat", "attention"})],
         "reverse_input": ["boolean"],
         "show_samples": [Interval(Integral, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
         "show_samples"
     }
-    _monitor = "val_exact_match"
     _parameter_of: ClassVar[dict[str, str]] = {"attention": "decoder"}
     _build = staticmethod(build_seq2seq)
-
-    # There are no classes to weigh.
-    class_weight = None
-    del _parameter_constraints["class_weight"]
 
     def __init__(
         self,
@@ -167,6 +163,7 @@ class Seq2SeqRNN(KerasEstimator):
         decoder: str = "repeat",
         reverse_input: bool = True,
         show_samples: int = 0,
+        label_smoothing: float = 0.0,
         batch_size: int = 64,
         weight_decay: float = 0.05,
         **training: Any,
@@ -178,6 +175,7 @@ class Seq2SeqRNN(KerasEstimator):
         self.decoder = decoder
         self.reverse_input = reverse_input
         self.show_samples = show_samples
+        self.label_smoothing = label_smoothing
 
     def __sklearn_tags__(self) -> Any:
         tags = tag_strings(super().__sklearn_tags__())
@@ -212,9 +210,7 @@ class Seq2SeqRNN(KerasEstimator):
         ndarray of str of shape (n_samples,)
             The most probable characters up to the first padding.
         """
-        fitted = self._snapshot()
-        codes = fitted._outputs(X, lambda part: part.argmax(axis=2))
-        return fitted.output_table_._strings(codes)
+        return self._predictions(X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Compute the share of strings that are predicted whole.
@@ -235,7 +231,13 @@ class Seq2SeqRNN(KerasEstimator):
         """
         return exact_match_score(y, self.predict(X), sample_weight=sample_weight)
 
-    def _check_data(self, X: Any, y: Any, *, reset: bool, classes: Any = None) -> tuple[Any, Any]:
+    @property
+    def _head(self) -> StringsHead:
+        return StringsHead(self.output_table_, self.label_smoothing)
+
+    def _check_data(
+        self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool, classes: Any = None
+    ) -> tuple[OneHot, OneHot]:
         if classes is not None:
             raise ValueError(
                 f"classes must be None: {type(self).__name__} writes strings, not classes."
@@ -246,8 +248,7 @@ class Seq2SeqRNN(KerasEstimator):
             self.input_table_ = CharacterTable()._learn(X, "X")
             self.output_table_ = CharacterTable()._learn(y, "y")
             self.reverse_input_ = bool(self.reverse_input)
-        table = self.output_table_
-        return self._encoded(X), OneHot(table._codes(y, "y"), len(table.characters_))
+        return self._encoded(X), self._head.encode(y)
 
     def _check_inputs(self, X: Any) -> Any:
         return self._encoded(check_strings(X, "X"))
@@ -304,10 +305,7 @@ class Seq2SeqRNN(KerasEstimator):
             if not in_order or network[side] != (table.length_, len(known)):
                 raise ValueError("its characters are not those of its network")
 
-    def _metrics(self) -> list[Any]:
-        return ["accuracy", exact_match]
-
-    def _watchers(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
+    def _own_callbacks(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
         if not self.show_samples:
             return []
         if validation is None:
