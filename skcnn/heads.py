@@ -257,7 +257,7 @@ class NumbersHead(Head):
 
     def decode(self, outputs: Array) -> Array:
         numbers = outputs * self.scale + self.mean
-        return numbers[:, 0] if self.flat else numbers
+        return numbers[:, 0] if self.flat else numbers  # type: ignore[no-any-return]
 
 
 class StringsHead(Head):

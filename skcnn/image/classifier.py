@@ -253,14 +253,14 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         X, y = self._check_images(X, y, reset=reset)
         check_classification_targets(y)
         kind = type_of_target(y)
-        if kind == "multiclass-multioutput":
+        multilabel = kind == "multilabel-indicator"
+        if issparse(y):
+            y = y.toarray()
+        if y.ndim == 2 and not (multilabel and np.isin(y, (0, 1)).all()):
             raise ValueError(
                 f"y must be 1d array of labels, or an indicator matrix of zeros and ones, got an "
                 f"array of shape {y.shape} with other values."
             )
-        multilabel = kind == "multilabel-indicator"
-        if issparse(y):
-            y = y.toarray()
         if reset:
             # Read now, so that a mistake in it is reported before anything is learned.
             parse(self.architecture)

@@ -300,7 +300,9 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
 
     def _target_options(self, y: Any) -> dict[str, Any]:
         """Return what scikit-learn's validation has to know of the targets."""
-        return {"multi_output": issparse(y) or (np.ndim(y) == 2 and np.shape(y)[1] > 1)}
+        if not issparse(y):
+            y = np.asarray(y)
+        return {"multi_output": y.ndim == 2 and y.shape[1] > 1}
 
     def _check_files(self, paths: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Validate paths of image files; their pixels are read batch by batch."""

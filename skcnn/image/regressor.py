@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 from .._training.network import State
 from ..heads import LOSSES, NumbersHead
@@ -203,7 +204,8 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             parse(
                 self.architecture
             )  # now, so that a mistake is reported before anything is learned
-            counts = slice(None) if sample_weight is None else np.asarray(sample_weight) > 0
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            counts = weight > 0
             scale = y[counts].std(axis=0)
             self.target_mean_ = y[counts].mean(axis=0)
             self.target_scale_ = np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,72 @@
+"""An estimator from outside the package: a head, and a check of its data."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.multiclass import check_classification_targets
+
+from skcnn import load, load_digit_images
+from skcnn.heads import LabelsHead
+from skcnn.image.estimator import ImageEstimator
+
+
+class OrdinalHead(LabelsHead):
+    """Ordered labels, as the answers to "is it more than this one?" (Frank and Hall, 2001)."""
+
+    def __init__(self, labels):
+        super().__init__(len(labels) - 1)
+        self.labels = labels
+
+    def encode(self, y):
+        return super().encode(y[:, None] > self.labels[:-1])
+
+    def decode(self, outputs):
+        return self.labels[(outputs > 0.5).sum(axis=1)]
+
+
+class OrdinalClassifier(ClassifierMixin, ImageEstimator):
+    """Image classifier for labels that have an order."""
+
+    @property
+    def _head(self):
+        return OrdinalHead(self.classes_)
+
+    def _check_data(self, X, y, sample_weight=None, *, reset, classes=None):
+        X, y = self._check_images(X, y, reset=reset)
+        check_classification_targets(y)
+        if reset:
+            self.classes_ = np.unique(y if classes is None else classes)
+        if len(self.classes_) < 2:
+            raise ValueError("y has only one class")
+        return X, self._head.encode(y)
+
+    def predict(self, X):
+        return self._predictions(X)
+
+    def _metadata(self):
+        return {"labels": self.classes_.tolist()}
+
+
+# Mini-batches make a weight of two different from the same sample twice.
+EXCEPTED = "check_sample_weight_equivalence"
+
+
+@parametrize_with_checks(
+    [OrdinalClassifier("FC-16 -> RELU -> FCS", epochs=20)],
+    expected_failed_checks=lambda estimator: dict.fromkeys((), "its own labels"),
+)
+def test_sklearn_check(estimator, check):
+    if not check.func.__name__.startswith(EXCEPTED):
+        check(estimator)
+
+
+def test_an_ordinal_classifier_learns_saves_and_goes_on(tmp_path):
+    X = load_digit_images().data[:300]
+    ink = np.digitize(X.sum(axis=(1, 2)), [270, 310, 350])
+    net = OrdinalClassifier("FC-32 -> RELU -> FCS", epochs=20, random_state=0).fit(X, ink)
+    assert net.score(X, ink) > 0.7
+    assert np.abs(net.predict(X) - ink).max() <= 1
+    net.save(tmp_path / "net.skcnn")
+    again = load(tmp_path / "net.skcnn")
+    np.testing.assert_array_equal(again.predict(X), net.predict(X))
+    assert again.partial_fit(X, ink).n_iter_ == 21
