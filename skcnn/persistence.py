@@ -247,7 +247,7 @@ def export(estimator: KerasEstimator, path: str | os.PathLike[str], format: str)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
         with _all_as_it_was():
-            model.export(written, format=format, verbose=False)
+            model.export(str(written), format=format, verbose=False)  # Keras 3.13 wants a str
         ADD_METADATA[format](written, metadata)
         _replace(target, written, Path(folder, "old"))
 

@@ -517,7 +517,7 @@ def test_what_is_no_estimator_is_refused(written, tmp_path, content):
     refused(tmp_path, pack({**document, "content": content}, arrays), "it holds no estimator")
 
 
-@pytest.mark.parametrize("kind", FITTED)
+@pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path):
     FITTED[kind].save(tmp_path / "good.skcnn")
