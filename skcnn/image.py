@@ -74,7 +74,7 @@ class ImageClassifier(
         Put batch normalization [1]_ after each convolution, before its activation.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the image in a row of a 2-D X. None takes a square grey image when the number
-        of features is a square, and one row of pixels otherwise.
+        of features is a square, and one row of pixels otherwise, with a warning.
     standardize : bool, default=True
         Subtract the mean and divide by the standard deviation of each channel of the training
         images, inside the network.
