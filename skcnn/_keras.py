@@ -34,7 +34,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from . import persistence
 from ._archive import KERAS_CLASSES, class_name, loadable
@@ -53,6 +53,7 @@ from ._machine import check_not_forked
 from ._muon import Muon
 from ._summary import as_html, as_text, layer_rows
 from .augmentation import ImageAugmenter, SampleGenerator, as_batch, compile_augmentation
+from .metrics import check_sample_weight
 from .training import (
     SCHEDULES,
     SETS_LEARNING_RATE,
@@ -675,9 +676,7 @@ class KerasEstimator(BaseEstimator):
     def _weights(self, X: Array, y: Array, sample_weight: Any) -> Array | None:
         parts = {"class_weight": self._balance(y)}
         if sample_weight is not None:
-            parts["sample_weight"] = _check_sample_weight(
-                sample_weight, X, ensure_non_negative=True
-            )
+            parts["sample_weight"] = check_sample_weight(sample_weight, X)
         weight = _product({name: part for name, part in parts.items() if part is not None})
         if weight is None:
             return None

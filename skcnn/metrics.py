@@ -13,6 +13,14 @@ from sklearn.utils.validation import _check_sample_weight
 from ._strings import check_strings
 
 
+def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
+    """Validate weights of samples, which must not all be zero."""
+    weight: NDArray[Any] = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    if not weight.any():  # which scikit-learn checks itself from 1.8 on
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
+
+
 def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """Share of the strings that are predicted whole.
 
@@ -164,7 +172,7 @@ def confident_error_counts(
     right = np.take_along_axis(y_proba, codes[:, None], axis=1)[:, 0]
     difference = np.abs(1 - right) - np.abs(right) + np.abs(y_proba).sum(axis=1)
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
+        sample_weight = check_sample_weight(sample_weight, y_true)
         sample_weight = sample_weight[difference > margin]
     return np.bincount(codes[difference > margin], sample_weight, minlength=len(labels))
 
@@ -173,5 +181,5 @@ def _checked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, An
     y_true, y_pred = check_strings(y_true, "y_true"), check_strings(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred, sample_weight)
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
+        sample_weight = check_sample_weight(sample_weight, y_true)
     return y_true, y_pred, sample_weight
