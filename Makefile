@@ -10,7 +10,7 @@ GALLERY ?= plot_|quickstart
 
 # What runs with the lowest versions: conformance, training, files and export.
 SMOKE_TESTS := $(addprefix tests/test_,sklearn_contract.py layers.py muon.py compiled.py \
-	image_files.py plotting.py sequence.py)
+	callbacks.py image_files.py metrics.py persistence.py plotting.py sequence.py skops.py)
 
 .PHONY: demo test test-lowest lint docs html bench clean
 

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.utils._param_validation import validate_parameter_constraints
+from ._compat import validate_parameter_constraints
 
 # Prefixes of parameters that are passed on to the optimizer and the callbacks.
 ROUTES = ("optimizer__", "callbacks__")

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, estimator_html_repr
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._compat import Interval, StrOptions, fit_context
 from ._environment import check_not_forked
 from ._files import estimators
 from ._files.archive import LoadError, class_name, loadable
@@ -290,7 +290,7 @@ class KerasEstimator(BaseEstimator):
 
     # Training
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the network.
 
@@ -315,7 +315,7 @@ class KerasEstimator(BaseEstimator):
             learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on a part of the data, at a constant learning rate.
 

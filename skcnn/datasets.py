@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from ._compat import Interval, StrOptions, validate_params
 from .image.files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
 
 CIFAR10_NAMES = [

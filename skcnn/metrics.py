@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.validation import _check_sample_weight
 
+from ._compat import check_sample_weight
 from ._strings import check_strings
 
 
@@ -164,7 +164,7 @@ def confident_error_counts(
     right = np.take_along_axis(y_proba, codes[:, None], axis=1)[:, 0]
     difference = np.abs(1 - right) - np.abs(right) + np.abs(y_proba).sum(axis=1)
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
+        sample_weight = check_sample_weight(sample_weight, y_true)
         sample_weight = sample_weight[difference > margin]
     return np.bincount(codes[difference > margin], sample_weight, minlength=len(labels))
 
@@ -173,5 +173,5 @@ def _checked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, An
     y_true, y_pred = check_strings(y_true, "y_true"), check_strings(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred, sample_weight)
     if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, y_true, ensure_non_negative=True)
+        sample_weight = check_sample_weight(sample_weight, y_true)
     return y_true, y_pred, sample_weight

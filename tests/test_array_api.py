@@ -1,5 +1,6 @@
 """Arrays of the array API standard, with scikit-learn's dispatch to their library and without."""
 
+import array_api_strict as xp
 import numpy as np
 import pytest
 import sklearn
@@ -14,7 +15,6 @@ from skcnn import (
     load_digit_images,
 )
 
-xp = pytest.importorskip("array_api_strict")
 X, Y = (data[:60] for data in load_digit_images(return_X_y=True))
 
 

@@ -57,6 +57,14 @@ def test_what_are_no_strings_is_refused(score, arguments, message):
         score(*arguments)
 
 
+def test_weights_that_are_all_zero_are_refused():
+    for score in (exact_match_score, character_accuracy_score):
+        with pytest.raises(ValueError, match="at least one non-zero"):
+            score(TRUE, GUESSED, sample_weight=np.zeros(4))
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        confident_error_counts(CLASSES, PROBABILITY, sample_weight=np.zeros(5))
+
+
 def test_they_make_scorers():
     class Upper(BaseEstimator):
         def predict(self, X):

@@ -517,7 +517,7 @@ def test_what_is_no_estimator_is_refused(written, tmp_path, content):
     refused(tmp_path, pack({**document, "content": content}, arrays), "it holds no estimator")
 
 
-@pytest.mark.parametrize("kind", FITTED)
+@pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path):
     FITTED[kind].save(tmp_path / "good.skcnn")
@@ -920,16 +920,18 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
 
 PLAIN_KERAS = """
 import sys
+from pathlib import Path
 import keras
 import numpy as np
-folder = sys.argv[1]
-model = keras.saving.load_model(folder + "/whole.keras")
-copy = keras.models.clone_model(model)
-copy.load_weights(folder + "/only.weights.h5")
-kept = keras.saving.load_model(folder + "/kept.keras")
+for folder in Path(sys.argv[1]).iterdir():
+    model = keras.saving.load_model(folder / "whole.keras")
+    copy = keras.models.clone_model(model)
+    copy.load_weights(folder / "only.weights.h5")
+    kept = keras.saving.load_model(folder / "kept.keras")
+    inputs = np.load(folder / "inputs.npy")
+    outputs = [each.predict(inputs, verbose=0) for each in (model, copy, kept)]
+    np.save(folder / "outputs.npy", outputs)
 assert "skcnn" not in sys.modules
-inputs = np.load(folder + "/inputs.npy")
-np.save(folder + "/outputs.npy", [each.predict(inputs, verbose=0) for each in (model, copy, kept)])
 """
 LARGE = np.random.default_rng(0).random((40, 16, 16))
 SAVED_BY_CALLBACKS = {
@@ -941,25 +943,28 @@ SAVED_BY_CALLBACKS = {
 }
 
 
-@pytest.mark.parametrize("name", SAVED_BY_CALLBACKS)
-def test_what_a_callback_saves_loads_in_plain_keras(name, tmp_path, run_python):
-    make, inputs, targets = SAVED_BY_CALLBACKS[name]
-    saves = [
-        keras.callbacks.ModelCheckpoint(tmp_path / "whole.keras"),
-        keras.callbacks.ModelCheckpoint(tmp_path / "only.weights.h5", save_weights_only=True),
-    ]
-    fitted = make(callbacks=saves).fit(inputs, targets)
-    fitted.model_.save(tmp_path / "kept.keras")
-    np.save(tmp_path / "inputs.npy", np.float32(fitted._check_inputs(inputs)[:]))
+def test_what_a_callback_saves_loads_in_plain_keras(tmp_path, run_python):
+    fitted = {}
+    for name, (make, inputs, targets) in SAVED_BY_CALLBACKS.items():
+        folder = tmp_path / name
+        saves = [
+            keras.callbacks.ModelCheckpoint(folder / "whole.keras"),
+            keras.callbacks.ModelCheckpoint(folder / "only.weights.h5", save_weights_only=True),
+        ]
+        fitted[name] = make(callbacks=saves).fit(inputs, targets)
+        fitted[name].model_.save(folder / "kept.keras")
+        np.save(folder / "inputs.npy", np.float32(fitted[name]._check_inputs(inputs)[:]))
     run_python(PLAIN_KERAS, str(tmp_path))
-    expected = fitted.predict_proba(inputs)
-    for outputs in np.load(tmp_path / "outputs.npy"):
-        np.testing.assert_allclose(outputs, expected, atol=1e-5)
-    weights = fitted.model_.get_weights()
-    fitted.model_.set_weights([np.zeros_like(weight) for weight in weights])
-    fitted.model_.load_weights(tmp_path / "only.weights.h5")
-    for one, other in zip(fitted.model_.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for name, estimator in fitted.items():
+        expected = estimator.predict_proba(SAVED_BY_CALLBACKS[name][1])
+        for outputs in np.load(tmp_path / name / "outputs.npy"):
+            np.testing.assert_allclose(outputs, expected, atol=1e-5, err_msg=name)
+        model = estimator.model_
+        weights = model.get_weights()
+        model.set_weights([np.zeros_like(weight) for weight in weights])
+        model.load_weights(tmp_path / name / "only.weights.h5")
+        for one, other in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", np.array([object()]), len])

@@ -95,7 +95,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
         with _all_as_it_was():
-            network.export(written, format=format, verbose=False)
+            network.export(str(written), format=format, verbose=False)  # Keras 3.13 wants a str
         ADD_METADATA[format](written, json.dumps(metadata, default=str))
         _replace(target, written, Path(folder, "old"))
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight
 
+from .._compat import check_sample_weight
 from .batches import BatchGenerator
 from .callbacks import (
     BestWeights,
@@ -93,7 +93,7 @@ def divide(
         Seed of the choice.
     """
     if sample_weight is not None:
-        given = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        given = check_sample_weight(sample_weight, X)
         parts = {**parts, "sample_weight": given}
     weight = _product(parts)
     weighted = np.arange(len(X))

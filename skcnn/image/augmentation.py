@@ -14,12 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
 
+from .._compat import Interval, StrOptions, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.archive import loadable
 from .._training.batches import BatchGenerator, row_chunks

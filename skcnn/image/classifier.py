@@ -13,9 +13,9 @@ from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_sample_weight
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from .._compat import Interval, StrOptions
 from .._training.network import State
 from ..heads import ClassesHead, LabelsHead
 from .augmentation import as_numpy
@@ -38,7 +38,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         Put batch normalization [1]_ after each convolution, before its activation.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the image in a row of a 2-D X. None takes a square grey image when the number
-        of features is a square, and one row of pixels otherwise.
+        of features is a square, and one row of pixels otherwise, with a warning.
     standardize : bool, default=True
         Subtract the mean and divide by the standard deviation of each channel of the training
         images, inside the network.

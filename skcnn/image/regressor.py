@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_sample_weight
 
+from .._compat import StrOptions, check_sample_weight
 from .._training.network import State
 from ..heads import LOSSES, NumbersHead
 from .augmentation import as_numpy
@@ -33,7 +32,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         Put batch normalization [1]_ after each convolution, before its activation.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the image in a row of a 2-D X. None takes a square grey image when the number
-        of features is a square, and one row of pixels otherwise.
+        of features is a square, and one row of pixels otherwise, with a warning.
     standardize : bool, default=True
         Subtract the mean and divide by the standard deviation of each channel of the training
         images, inside the network.
@@ -204,7 +203,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             parse(
                 self.architecture
             )  # now, so that a mistake is reported before anything is learned
-            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weight = check_sample_weight(sample_weight, X)
             counts = weight > 0
             scale = y[counts].std(axis=0)
             self.target_mean_ = y[counts].mean(axis=0)

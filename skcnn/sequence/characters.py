@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._compat import Interval, fit_context
 from .._files.archive import loadable
 from .._strings import check_strings
 from ..heads import OneHot
@@ -68,7 +68,7 @@ class CharacterTable(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         return tag_strings(super().__sklearn_tags__())
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the characters and the length.
 

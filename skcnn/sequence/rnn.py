@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length
 
+from .._compat import Interval, StrOptions
 from .._strings import check_strings
 from .._training.batches import BatchGenerator
 from .._training.callbacks import is_open
