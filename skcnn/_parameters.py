@@ -6,9 +6,10 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from ._compat import validate_parameter_constraints
+from ._files.archive import loadable
 
 # Prefixes of parameters that are passed on to the optimizer and the callbacks.
 ROUTES = ("optimizer__", "callbacks__")
@@ -70,3 +71,65 @@ def spell_out(cls: Any) -> Callable[..., None]:
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
+
+
+class RoutedParameters:
+    """Parameters spelled out, and those that are passed on to the optimizer and the callbacks.
+
+    The class under it in the order of inheritance is scikit-learn's BaseEstimator.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class_attributes(cls)
+        cls.__init__ = spell_out(cls)  # type: ignore[method-assign]
+        loadable(cls)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, those routed to the optimizer or the callbacks included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+            Names and values.
+        """
+        routed = {name: value for name, value in vars(self).items() if name.startswith(ROUTES)}
+        return {**super().get_params(deep), **routed}  # type: ignore[misc]
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, such as ``epochs`` or ``optimizer__momentum``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self
+            This estimator.
+        """
+        routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
+        for name in set(params) - set(routed):
+            whole, _, part = name.partition("__")
+            value = params.get(whole, getattr(self, whole, None))
+            if part and whole in self.get_params(deep=False) and not hasattr(value, "set_params"):
+                raise ValueError(
+                    f"{name} cannot be set, because {whole} is {value!r}, which has no "
+                    "parameters. Set it first."
+                )
+        plain = {name: params[name] for name in params if name not in routed}
+        super().set_params(**plain)  # type: ignore[misc]
+        for name, value in routed.items():
+            setattr(self, name, value)
+        return self
+
+    def _routed(self, prefix: str) -> dict[str, Any]:
+        """Return the parameters that are passed on to what a prefix says."""
+        parameters = self.get_params(deep=False).items()
+        return {name: value for name, value in parameters if name.startswith(prefix)}

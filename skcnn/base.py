@@ -26,9 +26,9 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import Interval, StrOptions, fit_context
 from ._environment import check_not_forked
 from ._files import estimators
-from ._files.archive import LoadError, class_name, loadable
+from ._files.archive import LoadError, class_name
 from ._files.export import export
-from ._parameters import ROUTES, check_class_attributes, spell_out
+from ._parameters import RoutedParameters
 from ._summary import as_html, as_text, layer_rows
 from ._training.batches import BatchGenerator
 from ._training.callbacks import hand_over, make_callbacks
@@ -58,7 +58,7 @@ CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
 FEATURES, OUTPUTS = range(2)
 
 
-class KerasEstimator(BaseEstimator):
+class KerasEstimator(RoutedParameters, BaseEstimator):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
@@ -149,62 +149,6 @@ class KerasEstimator(BaseEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        check_class_attributes(cls)
-        cls.__init__ = spell_out(cls)  # type: ignore[method-assign]
-        loadable(cls)
-
-    # Parameters
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, those routed to the optimizer or the callbacks included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of parameters that are estimators.
-
-        Returns
-        -------
-        dict
-            Names and values.
-        """
-        routed = {name: value for name, value in vars(self).items() if name.startswith(ROUTES)}
-        return {**super().get_params(deep), **routed}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, such as ``epochs`` or ``optimizer__momentum``.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values.
-
-        Returns
-        -------
-        self
-            This estimator.
-        """
-        routed = {name: value for name, value in params.items() if name.startswith(ROUTES)}
-        for name in set(params) - set(routed):
-            whole, _, part = name.partition("__")
-            value = params.get(whole, getattr(self, whole, None))
-            if part and whole in self.get_params(deep=False) and not hasattr(value, "set_params"):
-                raise ValueError(
-                    f"{name} cannot be set, because {whole} is {value!r}, which has no "
-                    "parameters. Set it first."
-                )
-        super().set_params(**{name: params[name] for name in params if name not in routed})
-        for name, value in routed.items():
-            setattr(self, name, value)
-        return self
-
-    def _routed(self, prefix: str) -> dict[str, Any]:
-        """Return the parameters that are passed on to what a prefix says."""
-        parameters = self.get_params(deep=False).items()
-        return {name: value for name, value in parameters if name.startswith(prefix)}
 
     # What a subclass provides
 
@@ -401,13 +345,7 @@ class KerasEstimator(BaseEstimator):
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )
         division = self._divide(X, y, sample_weight, split_seed)
-        arguments = self._network_arguments(X, y)
-        if reset:
-            self._plan = Plan(type(self)._build, tuple(arguments.items()))
-        else:
-            self._check_same_network(dict(self._plan.arguments), arguments)
-        plan = self._plan.changed(dtype=self.precision_, **self._training_layers)
-        head = self._head
+        head, plan = self._head, self._training_plan(X, y, reset)
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         if reset:
             network.start(integer_seed(build_seed))
@@ -443,6 +381,15 @@ class KerasEstimator(BaseEstimator):
         if self.callbacks_:
             # The network that was trained serves other fits; theirs is a copy.
             hand_over(self.callbacks_, run.network.model, self.model_)
+
+    def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
+        """Plan the network to train, which goes on with the fitted one unless `reset`."""
+        arguments = self._network_arguments(X, y)
+        if reset:
+            self._plan = Plan(type(self)._build, tuple(arguments.items()))
+        else:
+            self._check_same_network(dict(self._plan.arguments), arguments)
+        return self._plan.changed(dtype=self.precision_, **self._training_layers)
 
     def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
         """Refuse to continue with a network other than the one that was fitted."""

@@ -1,0 +1,60 @@
+"""The layout of the package: imports point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import skcnn
+
+ROOT = Path(skcnn.__file__).parent
+
+# From the top; a module imports from its own level and those below it.
+LEVELS = [
+    {"image", "sequence"},
+    {"base", "heads"},
+    {"_parameters", "_summary", "_training", "metrics"},
+    {"_files", "_strings"},
+    {"_compat", "_environment"},
+]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in ROOT.rglob("*.py")
+    if path.name != "__init__.py"
+)
+
+
+def imported(module):
+    """The modules of the package that a module imports, by their parts."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    package = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            start = package[: len(package) - node.level + 1]
+            yield [*start, *(node.module or "").split(".")]
+
+
+def level(name):
+    return next(number for number, names in enumerate(LEVELS) if name in names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module):
+    top = module.split(".")[0]
+    for parts in imported(module):
+        if top in ("datasets", "displays"):  # they stand beside the estimators
+            assert parts not in (["base"], ["image", "classifier"], ["sequence", "rnn"])
+        elif parts[0] != top:
+            assert level(parts[0]) >= level(top), f"{module} imports {'.'.join(parts)}"
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {
+        module: {".".join(parts) for parts in imported(module)} & set(MODULES)
+        for module in MODULES
+    }
+    done = set()
+    while len(done) < len(graph):
+        free = {module for module in graph if module not in done and graph[module] <= done}
+        assert free, f"a circle among {sorted(set(graph) - done)}"
+        done |= free
