@@ -22,7 +22,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from .._files.archive import KERAS_CLASSES, LOADABLE, LoadError
-from ..image.layers import FusedBatchNormalization
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -114,7 +113,7 @@ class CompiledNetwork:
         # TensorFlow would trace it a second time.
         optimizer.build(self.model.trainable_variables)
         for layer in self.model.layers:
-            if isinstance(layer, FusedBatchNormalization):
+            if hasattr(layer, "progress"):
                 layer.progress = self._progress
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
