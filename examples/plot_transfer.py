@@ -2,7 +2,7 @@
 Transfer to other data
 ======================
 
-What a network has learnt on one data set helps on another with few labels: as features for a
+What a network has learned on one data set helps on another with few labels: as features for a
 classifier of other classes, and as the place to go on training from.
 """
 
@@ -55,13 +55,13 @@ def network(**parameters):
 
 
 net = network(epochs=12, warm_start=True).fit(X_first, y_first)
-scores = {"learnt on the first only": net.score(X_test, y_test)}
+scores = {"learned on the first only": net.score(X_test, y_test)}
 
 net.set_params(epochs=30, learning_rate=0.003).fit(X_few, y_few)
 scores["fine-tuned on the second"] = net.score(X_test, y_test)
 
 from_nothing = network(epochs=30).fit(X_few, y_few)
-scores["learnt on the second only"] = from_nothing.score(X_test, y_test)
+scores["learned on the second only"] = from_nothing.score(X_test, y_test)
 for name, score in scores.items():
     print(f"{name}: {score:.3f}")
 

@@ -32,7 +32,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # Training
 # --------
-# The validation data are only looked at, never learnt from.
+# The validation data are only looked at, never learned from.
 
 net = VGGLite(
     epochs=15,
@@ -49,7 +49,7 @@ print(classification_report(y_test, predicted, digits=3))
 print(f"test accuracy {accuracy:.4f} after {sum(net.history_['seconds']):.1f} s of training")
 
 # %%
-# What it has learnt
+# What it has learned
 # ------------------
 # The curves, the confusion matrix and the mistakes that the network is surest of.
 

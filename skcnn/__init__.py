@@ -1,6 +1,6 @@
 """Image classifiers and string-to-string networks for scikit-learn users, on Keras."""
 
-from ._environment import keep_to_share, quiet_tensorflow_start
+from ._environment import limit_threads_to_share, quiet_tensorflow_start
 
 with quiet_tensorflow_start():
     from ._files.archive import LoadError
@@ -23,7 +23,7 @@ with quiet_tensorflow_start():
     from .sequence.characters import CharacterTable
     from .sequence.rnn import Seq2SeqRNN
 
-keep_to_share()
+limit_threads_to_share()
 
 # What ``skops.io.load(file, trusted=TRUSTED_TYPES)`` needs to load an estimator: the names of the
 # types that it is made of, skcnn's and Keras's optimizers and learning-rate schedules.

@@ -40,7 +40,7 @@ def native_bfloat16() -> bool:
     return not BFLOAT16_FLAGS.isdisjoint(flags.split())
 
 
-def keep_to_share() -> None:
+def limit_threads_to_share() -> None:
     """Give TensorFlow no more threads than a parallel search allows this worker.
 
     joblib and Dask tell the workers of a search their share of the cores in a variable of the

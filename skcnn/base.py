@@ -552,7 +552,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
 
-        The file has the parameters, what was learnt, and the versions of the libraries. Not
+        The file has the parameters, what was learned, and the versions of the libraries. Not
         `callbacks`, `checkpoint_dir`, `validation_data` and a `random_state` that is a generator:
         a warning names what is left out.
 
@@ -622,7 +622,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         self._keep(learned)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
-        """Check that what a file says was learnt belongs together."""
+        """Check that what a file says was learned belongs together."""
         for values in self.history_.values():
             if len(values) != self.n_iter_ or not all(isinstance(v, float) for v in values):
                 raise ValueError("its history_ is not that of its training")

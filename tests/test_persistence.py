@@ -547,7 +547,7 @@ def test_what_is_not_learnt_is_not_set(written, tmp_path, name):
     document, arrays = written
     attributes = dict(document["content"]["dict"])["estimator"]["attributes"]["dict"]
     attributes.append([name, 3])
-    refused(tmp_path, pack(document, arrays), "no name of a learnt attribute")
+    refused(tmp_path, pack(document, arrays), "no name of a learned attribute")
 
 
 @pytest.mark.parametrize("key", [(1, 2), 2**70, np.complex128(1)])

@@ -87,7 +87,7 @@ def test_bad_rows_are_refused():
         CharacterTable().transform(["1"])
 
 
-# Seq2SeqRNN, on sums of one digit, which are learnt in seconds
+# Seq2SeqRNN, on sums of one digit, which are learned in seconds
 
 X, Y = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
 
@@ -98,27 +98,27 @@ def net(**parameters):
 
 
 @pytest.fixture(scope="module")
-def learnt():
+def learned():
     return net(epochs=150, hidden_size=32, learning_rate=0.02).fit(X, Y)
 
 
-def test_it_learns(learnt):
-    assert learnt.score(X, Y) == 1
-    assert learnt.predict(X[:3]).tolist() == Y[:3].tolist()
+def test_it_learns(learned):
+    assert learned.score(X, Y) == 1
+    assert learned.predict(X[:3]).tolist() == Y[:3].tolist()
     weight = np.arange(55)
     wrong = np.where(np.arange(55) < 10, "99", Y)
-    assert learnt.score(X, wrong, sample_weight=weight) == pytest.approx(
+    assert learned.score(X, wrong, sample_weight=weight) == pytest.approx(
         weight[10:].sum() / weight.sum()
     )
 
 
-def test_probabilities_are_of_characters_at_places(learnt):
-    probability = learnt.predict_proba(X)
+def test_probabilities_are_of_characters_at_places(learned):
+    probability = learned.predict_proba(X)
     assert probability.shape == (55, 2, 11)
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability.sum(axis=2), 1, atol=1e-5)
-    decoded = learnt.output_table_.inverse_transform(probability)
-    np.testing.assert_array_equal(decoded, learnt.predict(X))
+    decoded = learned.output_table_.inverse_transform(probability)
+    np.testing.assert_array_equal(decoded, learned.predict(X))
 
 
 def test_the_classic_network_has_205324_parameters():
@@ -200,10 +200,10 @@ def test_long_strings_are_looped_over():
     assert fitted.predict(long).shape == (55,)
 
 
-def test_strings_of_all_containers_are_alike(learnt):
-    expected = learnt.predict(X)
+def test_strings_of_all_containers_are_alike(learned):
+    expected = learned.predict(X)
     for other in (X.tolist(), X.astype(object), pd.Series(X), tuple(X)):
-        np.testing.assert_array_equal(learnt.predict(other), expected)
+        np.testing.assert_array_equal(learned.predict(other), expected)
 
 
 def test_variable_lengths_and_unicode():
@@ -254,14 +254,14 @@ def test_weights_of_samples():
         net().fit(X, Y, sample_weight=np.zeros(55))
 
 
-def test_seeds_and_copies(learnt):
+def test_seeds_and_copies(learned):
     one, same, other = (net(random_state=seed).fit(X, Y).predict_proba(X) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
-    expected = learnt.predict_proba(X)
-    for twin in (copy.deepcopy(learnt), pickle.loads(pickle.dumps(learnt))):
+    expected = learned.predict_proba(X)
+    for twin in (copy.deepcopy(learned), pickle.loads(pickle.dumps(learned))):
         np.testing.assert_array_equal(twin.predict_proba(X), expected)
-    assert clone(learnt).get_params() == learnt.get_params()
+    assert clone(learned).get_params() == learned.get_params()
 
 
 def test_partial_fit_and_warm_start_go_on():
@@ -344,13 +344,13 @@ def test_bad_data_are_refused(X, y, message):
         net().fit(X, y)
 
 
-def test_prediction_refuses_what_it_has_not_learnt(learnt):
+def test_prediction_refuses_what_it_has_not_learnt(learned):
     with pytest.raises(NotFittedError):
         net().predict(X)
     with pytest.raises(ValueError, match="unknown character '-' at position 1 of '1-1' in row 1"):
-        learnt.predict(["1+1", "1-1"])
+        learned.predict(["1+1", "1-1"])
     with pytest.raises(ValueError, match="string of 4 characters in row 0"):
-        learnt.predict(["11+1"])
+        learned.predict(["11+1"])
     with pytest.raises(TypeError, match="class_weight"):
         Seq2SeqRNN(class_weight="balanced")
 

@@ -160,8 +160,8 @@ def test_fit_returns_self_and_changes_no_parameter(estimator):
     before = estimator.get_params()
     assert estimator.fit(X, Y) is estimator
     assert estimator.get_params() == before
-    learnt = set(vars(estimator)) - set(before)
-    assert all(name.startswith("_") or name.endswith("_") for name in learnt)
+    learned = set(vars(estimator)) - set(before)
+    assert all(name.startswith("_") or name.endswith("_") for name in learned)
 
 
 def test_prediction_changes_nothing_and_takes_rows_as_they_come(estimator):

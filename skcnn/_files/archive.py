@@ -397,9 +397,9 @@ class _Decoder:
                 config = self.decode(config)
                 _check_config(config)
                 return KERAS_CLASSES[name](**config)
-            case {"object": name, "parameters": parameters, "attributes": learnt}:
+            case {"object": name, "parameters": parameters, "attributes": learned}:
                 self.count_object()
-                return self.estimator(name, parameters, learnt)
+                return self.estimator(name, parameters, learned)
             case dict():
                 raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
         return value
@@ -416,7 +416,7 @@ class _Decoder:
         if self.n_objects > MAX_OBJECTS:
             raise LoadError(f"it has more than {MAX_OBJECTS} objects")
 
-    def estimator(self, name: str, parameters: Any, learnt: Any) -> BaseEstimator:
+    def estimator(self, name: str, parameters: Any, learned: Any) -> BaseEstimator:
         if name not in LOADABLE:
             raise LoadError(
                 f"it holds a {name}, a class that is not there; import the module that defines it "
@@ -424,16 +424,16 @@ class _Decoder:
             )
         restored = LOADABLE[name](**self.decode(parameters))
         restored._validate_params()
-        for attribute, item in self.decode(learnt).items():
+        for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
             if attribute.startswith("_") or not attribute.endswith("_") or made:
-                raise LoadError(f"{attribute!r} is no name of a learnt attribute")
+                raise LoadError(f"{attribute!r} is no name of a learned attribute")
             setattr(restored, attribute, item)
         return restored
 
 
 def attributes(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return what an estimator has learnt, without what is private to it."""
+    """Return what an estimator has learned, without what is private to it."""
     return {
         name: value
         for name, value in estimator.__getstate__().items()

@@ -22,7 +22,7 @@ KIND = "estimator"
 
 # Data, not a setting: it may be many times as large as the network; and a folder that the fit of
 # whoever loads the file should not write to.
-LEFT_OUT = ("checkpoint_dir", "validation_data")
+NOT_SAVED = ("checkpoint_dir", "validation_data")
 
 
 def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
     parameters, left_out = estimator.get_params(deep=False), []
     for name, value in list(parameters.items()):
         try:
-            if name in LEFT_OUT and value is not None:
+            if name in NOT_SAVED and value is not None:
                 raise TypeError
             encode(value, [])
         except TypeError:
@@ -65,7 +65,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     estimator
-        With the parameters and, where it was fitted, all that it had learnt. Its predictions
+        With the parameters and, where it was fitted, all that it had learned. Its predictions
         are the same bit for bit on the same kind of machine; ``partial_fit`` and a warm start
         go on from there.
 

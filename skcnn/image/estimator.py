@@ -50,6 +50,9 @@ NARROW = 15
 # Pixels of files whose range is fixed, so that no other files can be predicted.
 INTEGER_FILES = ("uint8", "uint16")
 
+# No targets, as there are none in prediction.
+UNSET: Any = object()
+
 # Steps of the range of values that rounding to float32 must leave apart.
 FLOAT32_LEVELS = 1000
 
@@ -177,12 +180,12 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
     def _check_inputs(self, X: Any) -> Any:
         return self._check_images(X, reset=False)[0]
 
-    def _check_images(self, X: Any, y: Any = "none", *, reset: bool) -> tuple[Any, Any]:
+    def _check_images(self, X: Any, y: Any = UNSET, *, reset: bool) -> tuple[Any, Any]:
         """Validate images and view them as (n_samples, height, width, channels)."""
         if X is None:
             raise ValueError("X must be images, or the paths of image files; got None.")
         X, y = as_numpy(X, "X"), as_numpy(y, "y")
-        if not reset and not isinstance(y, str):
+        if not reset and y is not UNSET:
             self._check_read_as_before()
         paths = as_paths(X)
         if paths is not None:
@@ -218,19 +221,21 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
             checked = validate_data(
                 self,
                 X,
-                **({} if isinstance(y, str) else {"y": y, **self._target_options(y)}),
+                **({} if y is UNSET else {"y": y, **self._target_options(y)}),
                 reset=reset,
                 allow_nd=True,
                 dtype="numeric",
             )
-        elif isinstance(y, str):
+        elif y is UNSET:
             checked = (
-                X if _sound(X) else check_array(X, allow_nd=True, estimator=self, input_name="X")
+                X
+                if _is_finite_array(X)
+                else check_array(X, allow_nd=True, estimator=self, input_name="X")
             )
         else:
             options = self._target_options(y)
             checked = check_X_y(X, y, allow_nd=True, estimator=self, **options)
-        X, y = (checked, y) if isinstance(y, str) else checked
+        X, y = (checked, y) if y is UNSET else checked
         if X.ndim > 2 and 0 in X.shape[1:]:
             raise ValueError(f"X has images without pixels: their shape is {_shape_of_images(X)}.")
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
@@ -308,7 +313,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         """Validate paths of image files; their pixels are read batch by batch."""
         rows = np.zeros((len(paths), 1))
         if not reset:
-            if not isinstance(y, str):
+            if y is not UNSET:
                 _, y = check_X_y(rows, y, estimator=self, **self._target_options(y))
             files = ImageFiles(
                 paths,
@@ -316,7 +321,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
                 dtype=self.pixel_dtype_ if self.pixel_dtype_ in INTEGER_FILES else None,
                 image_size=self.image_size_,
                 background=self.background_,
-                check=not isinstance(y, str),
+                check=y is not UNSET,
             )
             self._check_range(files)
             return files, y
@@ -520,7 +525,7 @@ def _gelu(x: Any) -> Any:
     return 0.5 * x * (1 + keras.ops.erf(x * math.sqrt(0.5)))
 
 
-def _sound(X: Any) -> bool:
+def _is_finite_array(X: Any) -> bool:
     """Tell whether check_array would find nothing; it takes a tenth of the time of one image."""
     if type(X) is not np.ndarray or X.dtype.kind not in "biuf" or not len(X):
         return False

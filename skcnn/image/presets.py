@@ -106,7 +106,7 @@ class SpeedNet(ImageClassifier):
     ``CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU
     -> [CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS``.
 
-    Unlike in airbench94 the first layer is learnt, not computed from the patches of the images,
+    Unlike in airbench94 the first layer is learned, not computed from the patches of the images,
     and a batch is of 128 images, not 1,024. Its flips and shifts, in `augmentation` and in
     `flip_averaging` and `shift_averaging`, are asked for here, as they depend on the images.
 
