@@ -561,9 +561,8 @@ def test_channel_statistics_match_numpy(monkeypatch):
 
 PREDICTIONS = """
 import numpy as np
-from sklearn.datasets import load_digits
-from skcnn import ImageAugmenter, VGGLite
-X, y = load_digits(return_X_y=True)
+from skcnn import ImageAugmenter, VGGLite, load_digit_images
+X, y = load_digit_images(return_X_y=True)
 augmentation = ImageAugmenter(rotation_range=10, mixup=0.2)
 net = VGGLite(epochs=2, augmentation=augmentation, random_state=3).fit(X[:300], y[:300])
 print(net.predict_proba(X).tobytes().hex())

@@ -10,7 +10,7 @@ def test_import_and_first_fit_are_silent_and_keep_the_environment(run_python):
 import logging, os
 before = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
 import skcnn
-skcnn.FeedForward(epochs=1).fit([[0.0, 1], [1, 0]] * 5, [0, 1] * 5).predict([[0, 1]])
+skcnn.FeedForward(epochs=1).fit([[[0.0, 1]], [[1, 0]]] * 5, [0, 1] * 5).predict([[[0.0, 1]]])
 after = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
 print(before == after == (None, 30, []))
 """
