@@ -16,11 +16,11 @@ from skcnn.image.notation import Conv, Dense, Dropout, Pool, Residual, Simple, c
 PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
 
 
-def build(text, shape=(8, 8, 1), n_classes=3, batch_norm=False, standardize=False):
+def build(text, shape=(8, 8, 1), n_outputs=3, batch_norm=False, standardize=False):
     return build_network(
         architecture=text,
         input_shape=shape,
-        n_classes=n_classes,
+        n_outputs=n_outputs,
         batch_norm=batch_norm,
         standardize=standardize,
     )
@@ -183,7 +183,7 @@ def test_every_preset_takes_every_size(preset, shape):
     list(zip(PRESETS, [924_910, 82_826, 234_550, 640_502, 1_971_650], strict=True)),
 )
 def test_parameter_counts_of_the_study(preset, count):
-    model = build(preset.architecture, (32, 32, 3), n_classes=10)
+    model = build(preset.architecture, (32, 32, 3), n_outputs=10)
     assert sum(weight.numpy().size for weight in model.trainable_weights) == count
 
 
@@ -246,7 +246,7 @@ def test_standardize_layer_has_zero_mean_and_unit_variance():
 )
 def test_the_size_of_a_network_is_known_before_it_is_built(text, batch_norm, fused):
     options = {"batch_norm": batch_norm, "fused": fused, "standardize": True}
-    model = build_network(architecture=text, input_shape=(17, 9, 3), n_classes=4, **options)
+    model = build_network(architecture=text, input_shape=(17, 9, 3), n_outputs=4, **options)
     size = _Size(batch_norm, fused)
     size.add_network(parse(text), (17, 9, 3), 4, standardize=True)
     assert (size.n_layers, size.n_parameters) == (len(model.layers), model.count_params())
@@ -296,7 +296,7 @@ def gradients(text, shape, dtype, batch, times=1):
     model = build_network(
         architecture=text,
         input_shape=shape,
-        n_classes=3,
+        n_outputs=3,
         batch_norm=False,
         standardize=False,
         dtype=dtype,
@@ -413,7 +413,7 @@ def test_a_network_to_train_has_the_weights_and_outputs_of_the_one_to_predict():
         build_network,
         architecture=text,
         input_shape=(17, 9, 3),
-        n_classes=3,
+        n_outputs=3,
         batch_norm=True,
         standardize=True,
     )

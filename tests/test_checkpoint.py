@@ -20,10 +20,10 @@ from skcnn import (
     ImageClassifier,
     LoadError,
     Seq2SeqRNN,
-    _archive,
     load_digit_images,
     make_arithmetic,
 )
+from skcnn._files import archive as _archive
 from skcnn._files.archive import read
 from skcnn._training.checkpoint import KIND, NAME, Saved
 from skcnn.base import KerasEstimator
@@ -316,7 +316,7 @@ def no_training(monkeypatch):
     class ReachedError(Exception):
         pass
 
-    def reached(*_):
+    def reached(*_, **__):
         raise ReachedError
 
     monkeypatch.setattr(KerasEstimator, "_make_optimizer", reached)
@@ -606,9 +606,8 @@ from skcnn._files.archive import read
 from skcnn._training.checkpoint import KIND, NAME
 
 X, y = (data[:100] for data in load_digit_images(return_X_y=True))
-mode, disk = sys.argv[1], Path(sys.argv[2])
+disk = Path(sys.argv[1])
 mounted = not subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode
-folder = disk / "checkpoint"
 
 
 def spoil():
@@ -650,43 +649,37 @@ def net(**more):
     return ImageClassifier("CONV-4 -> RELU -> POOL -> FCS", epochs=4, random_state=0, **more)
 
 
-try:
-    net(checkpoint_dir=folder, callbacks=[Spoils()]).fit(X, y)
-    print("no error")
-except OSError as error:
-    print(type(error).__name__, error)
-assert [path.name for path in folder.iterdir()] == [NAME]
-assert len(read(folder / NAME, KIND, dict)["history"]["loss"]) == 2
-if mode == "read-only":
+expected = net().fit(X, y).predict_proba(X)
+for mode in ("full", "read-only"):
+    folder = disk / mode
     try:
-        net(checkpoint_dir=folder / "another").fit(X, y)
+        net(checkpoint_dir=folder, callbacks=[Spoils()]).fit(X, y)
+        print("no error")
     except OSError as error:
         print(type(error).__name__, error)
-repair()
-np.testing.assert_array_equal(
-    net(checkpoint_dir=folder).fit(X, y).predict_proba(X), net().fit(X, y).predict_proba(X)
-)
+    assert [path.name for path in folder.iterdir()] == [NAME]
+    assert len(read(folder / NAME, KIND, dict)["history"]["loss"]) == 2
+    if mode == "read-only":
+        try:
+            net(checkpoint_dir=folder / "another").fit(X, y)
+        except OSError as error:
+            print(type(error).__name__, error)
+    repair()
+    again = net(checkpoint_dir=folder).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(again, expected)
 """
 
 
-def on_a_disk_of_its_own(mode, folder):
+def test_a_full_disk_and_a_read_only_folder_are_errors_that_leave_the_last_checkpoint(tmp_path):
     unshare = ["unshare", "--map-root-user", "--mount"]
     found = shutil.which("unshare") and not subprocess.run([*unshare, "true"]).returncode
-    command = [*(unshare if found else []), sys.executable, "-c", DISK, mode, str(folder)]
+    command = [*(unshare if found else []), sys.executable, "-c", DISK, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def test_a_full_disk_is_an_error_that_leaves_the_last_checkpoint(tmp_path):
-    (line,) = on_a_disk_of_its_own("full", tmp_path)
-    assert f"{tmp_path}/checkpoint/{NAME} cannot be written: " in line
-    assert "No space left on device" in line or "File too large" in line
-
-
-def test_a_read_only_folder_is_an_error_that_leaves_the_last_checkpoint(tmp_path):
-    line, other = on_a_disk_of_its_own("read-only", tmp_path)
-    assert f"{tmp_path}/checkpoint/{NAME} cannot be written: " in line
-    assert f"checkpoint_dir='{tmp_path}/checkpoint/another' cannot be written: " in other
+    full, line, other = done.stdout.splitlines()
+    assert f"{tmp_path}/full/{NAME} cannot be written: " in full
+    assert "No space left on device" in full or "File too large" in full
+    assert f"{tmp_path}/read-only/{NAME} cannot be written: " in line
+    assert f"checkpoint_dir='{tmp_path}/read-only/another' cannot be written: " in other
     for text in (line, other):
         assert "Read-only file system" in text or "Permission denied" in text

@@ -52,7 +52,7 @@ def compiled_images(architecture, optimizer="adam"):
         keras.optimizers.get(optimizer),
         architecture=architecture,
         input_shape=(4, 4, 1),
-        n_classes=3,
+        n_outputs=3,
         batch_norm=True,
         standardize=True,
     )

@@ -341,23 +341,6 @@ def test_damaged_cifar10_is_refused(tmp_path, capsys, write, spoil, message):
     assert capsys.readouterr().out == ""
 
 
-CIFAR10_PIPE = """
-import sys
-from skcnn import fetch_cifar10
-try:
-    fetch_cifar10(data_home=sys.argv[1])
-except ValueError as error:
-    print("'data_batch_3' is missing or damaged" in str(error))
-"""
-
-
-def test_a_pipe_among_the_batches_is_refused(tmp_path, run_python):
-    as_unpacked(tmp_path, batches())
-    (tmp_path / "cifar-10-batches-py" / "data_batch_3").unlink()
-    os.mkfifo(tmp_path / "cifar-10-batches-py" / "data_batch_3")
-    assert run_python(CIFAR10_PIPE, str(tmp_path), timeout=120).stdout == "True\n"
-
-
 def test_a_cut_archive_is_refused(tmp_path):
     as_archive(tmp_path, batches())
     archive = tmp_path / "cifar-10-python.tar.gz"
@@ -371,34 +354,27 @@ def test_an_empty_data_home_says_what_to_put_there(tmp_path):
         fetch_cifar10(data_home=tmp_path)
 
 
-OFFLINE = """
+IN_A_PROCESS = """
+import sys, keras.src.datasets.cifar10
 from skcnn import fetch_cifar10
 try:
     fetch_cifar10()
 except OSError as error:
     print("pass data_home=" in str(error) and "cifar-10-python.tar.gz" in str(error))
-"""
-
-
-def test_without_a_network_it_says_what_to_do(tmp_path, run_python):
-    # A proxy where nobody listens: the real download fails on every machine.
-    nobody = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    printed = run_python(OFFLINE, KERAS_HOME=str(tmp_path), **nobody).stdout
-    assert printed.splitlines()[-1] == "True"
-
-
-STORED = """
-import sys, skcnn, keras.src.datasets.cifar10
 # Keras checks the sum of the real archive; all else, its reading included, is real.
 keras.src.datasets.cifar10.get_file = lambda **_: sys.argv[1]
-X, y = skcnn.fetch_cifar10(return_X_y=True)
+X, y = fetch_cifar10(return_X_y=True)
 print(X.shape, X[10_000, 0, 0].tolist(), y[10_000])
-X, y = skcnn.fetch_cifar10(subset="test", return_X_y=True)
+X, y = fetch_cifar10(subset="test", return_X_y=True)
 print(X.shape, y.dtype)
+try:
+    fetch_cifar10(data_home=sys.argv[2])
+except ValueError as error:
+    print("'data_batch_3' is missing or damaged" in str(error))
 """
 
 
-def test_what_keras_has_stored_is_used(tmp_path, run_python):
+def test_no_network_what_keras_has_stored_and_pipes(tmp_path, run_python):
     content = {
         name: {
             b"data": np.full((10_000, 3072), number, np.uint8),
@@ -406,9 +382,24 @@ def test_what_keras_has_stored_is_used(tmp_path, run_python):
         }
         for number, name in enumerate(batches())
     }
-    as_unpacked(tmp_path, content)
-    printed = run_python(STORED, str(tmp_path)).stdout.splitlines()
-    assert printed == ["(50000, 32, 32, 3) [1, 1, 1] 1", "(10000, 32, 32, 3) int64"]
+    stored, piped = tmp_path / "stored", tmp_path / "piped"
+    for folder, data in ((stored, content), (piped, batches())):
+        folder.mkdir()
+        as_unpacked(folder, data)
+    pipe = piped / "cifar-10-batches-py" / "data_batch_3"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    # A proxy where nobody listens: the real download fails on every machine.
+    nobody = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    done = run_python(
+        IN_A_PROCESS, str(stored), str(piped), timeout=120, KERAS_HOME=str(tmp_path), **nobody
+    )
+    assert done.stdout.splitlines()[-4:] == [
+        "True",
+        "(50000, 32, 32, 3) [1, 1, 1] 1",
+        "(10000, 32, 32, 3) int64",
+        "True",
+    ]
 
 
 # Arithmetic

@@ -564,8 +564,8 @@ import numpy as np
 from skcnn import ImageAugmenter, VGGLite, load_digit_images
 X, y = load_digit_images(return_X_y=True)
 augmentation = ImageAugmenter(rotation_range=10, mixup=0.2)
-net = VGGLite(epochs=2, augmentation=augmentation, random_state=3).fit(X[:300], y[:300])
-print(net.predict_proba(X).tobytes().hex())
+net = VGGLite(epochs=1, augmentation=augmentation, random_state=3).fit(X[:300], y[:300])
+print(net.predict_proba(X[:500]).tobytes().hex())
 """
 
 
