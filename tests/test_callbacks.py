@@ -84,9 +84,9 @@ def test_a_clone_has_callbacks_of_its_own():
 
 def test_a_search_with_callbacks_builds_one_network(monkeypatch):
     found = []
-    original = NetworkPool.take
+    original = NetworkPool.acquire
     monkeypatch.setattr(
-        NetworkPool, "take", lambda pool, key: found.append(original(pool, key)) or found[-1]
+        NetworkPool, "acquire", lambda pool, key: found.append(original(pool, key)) or found[-1]
     )
     POOL.clear()
     estimator = net(callbacks=[keras.callbacks.EarlyStopping("loss")], epochs=1)

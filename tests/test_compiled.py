@@ -80,14 +80,14 @@ def forget():
 def built(monkeypatch):
     """Start with an empty pool; list the networks that are built."""
     made = []
-    original = NetworkPool.take
+    original = NetworkPool.acquire
 
     def take(self, key):
         network = original(self, key)
         made.append("used again" if network else "built")
         return network
 
-    monkeypatch.setattr(NetworkPool, "take", take)
+    monkeypatch.setattr(NetworkPool, "acquire", take)
     forget()
     return made
 
@@ -264,18 +264,18 @@ def test_the_pool_is_bounded_and_drops_what_waits_longest():
     }
     pool = NetworkPool(2, 100)
     for name, network in waiting.items():
-        pool.give(name, network)
-    assert [pool.take(name) for name in "abc"] == [None, waiting["b"], waiting["c"]]
-    assert pool.take("c") is None
+        pool.release(name, network)
+    assert [pool.acquire(name) for name in "abc"] == [None, waiting["b"], waiting["c"]]
+    assert pool.acquire("c") is None
 
 
 def test_the_pool_is_bounded_in_bytes():
     pool = NetworkPool(10, 100)
     for name, size in zip("abcd", [50, 40, 30, 20], strict=True):
-        pool.give(name, SimpleNamespace(nbytes=size))
-    assert [pool.take(name) is not None for name in "abcd"] == [False, True, True, True]
-    pool.give("e", SimpleNamespace(nbytes=101))
-    assert pool.take("e") is None
+        pool.release(name, SimpleNamespace(nbytes=size))
+    assert [pool.acquire(name) is not None for name in "abcd"] == [False, True, True, True]
+    pool.release("e", SimpleNamespace(nbytes=101))
+    assert pool.acquire("e") is None
 
 
 def test_the_pool_knows_the_bytes_of_a_network(built):
