@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from sklearn.model_selection import cross_val_score
 
-from skcnn import ImageClassifier, Seq2SeqRNN, _machine, image, load_digit_images
+from skcnn import ImageClassifier, Seq2SeqRNN, _environment, image, load_digit_images
 from skcnn._environment import native_bfloat16
 
 SMALL, Y = (data[:300] for data in load_digit_images(return_X_y=True))
@@ -26,7 +26,7 @@ def processor(monkeypatch, tmp_path):
     def have(flags, onednn=None):
         description = tmp_path / "cpuinfo"
         description.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
-        monkeypatch.setattr(_machine, "CPU_DESCRIPTION", description)
+        monkeypatch.setattr(_environment, "CPU_DESCRIPTION", description)
         if onednn is None:
             monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
         else:
@@ -56,7 +56,7 @@ def test_bfloat16_is_native_where_the_processor_and_onednn_have_it(
 
 def test_bfloat16_is_not_native_on_an_unknown_processor(monkeypatch, processor):
     processor("")
-    monkeypatch.setattr(_machine, "CPU_DESCRIPTION", _machine.CPU_DESCRIPTION / "missing")
+    monkeypatch.setattr(_environment, "CPU_DESCRIPTION", _environment.CPU_DESCRIPTION / "missing")
     if not tf.config.list_physical_devices("GPU"):
         assert native_bfloat16() is False
 

@@ -22,8 +22,8 @@ from skcnn import (
     character_accuracy_score,
     make_arithmetic,
 )
+from skcnn.heads import exact_match
 from skcnn.sequence.networks import build_seq2seq, network_size
-from skcnn.sequence.rnn import exact_match
 
 # CharacterTable
 
