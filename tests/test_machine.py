@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 from sklearn.model_selection import cross_val_score
 
-from skcnn import ImageClassifier, Seq2SeqRNN, _environment, image, load_digit_images
+from skcnn import ImageClassifier, Seq2SeqRNN, _environment, load_digit_images
 from skcnn._environment import native_bfloat16
+from skcnn.image import estimator
 
 SMALL, Y = (data[:300] for data in load_digit_images(return_X_y=True))
 LARGE = SMALL.repeat(2, axis=1).repeat(2, axis=2)
@@ -83,7 +84,7 @@ def test_bfloat16_is_native_on_graphics_cards_from_ampere_on(
 
 @pytest.mark.parametrize("native", [False, True])
 def test_auto_takes_bfloat16_for_images_that_are_not_tiny_where_it_is_native(monkeypatch, native):
-    monkeypatch.setattr(image, "native_bfloat16", lambda: native)
+    monkeypatch.setattr(estimator, "native_bfloat16", lambda: native)
     chosen = "mixed_bfloat16" if native else "float32"
     assert net(epochs=1).fit(LARGE, Y).precision_ == chosen
     assert net(epochs=1).fit(SMALL, Y).precision_ == "float32"
@@ -117,9 +118,9 @@ def test_mixed_precision_computes_in_bfloat16():
 
 
 def test_a_checkpoint_of_another_precision_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(image, "native_bfloat16", lambda: False)
+    monkeypatch.setattr(estimator, "native_bfloat16", lambda: False)
     net(epochs=1, checkpoint_dir=tmp_path).fit(LARGE, Y)
-    monkeypatch.setattr(image, "native_bfloat16", lambda: True)
+    monkeypatch.setattr(estimator, "native_bfloat16", lambda: True)
     with pytest.raises(ValueError, match="precision"):
         net(epochs=1, checkpoint_dir=tmp_path).fit(LARGE, Y)
 

@@ -126,7 +126,7 @@ def parse(text: str) -> tuple[Layer, ...]:
 
     Examples
     --------
-    >>> from skcnn._architecture import canonical, parse
+    >>> from skcnn.image.notation import canonical, parse
     >>> canonical(parse("[conv-8:3 -> RELU]*2->POOL-2 -> FCS"))
     'CONV-8 -> RELU -> CONV-8 -> RELU -> POOL -> FCS'
     >>> parse("CONV-8 -> RELU -> CONV -> FCS")

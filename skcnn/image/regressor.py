@@ -185,6 +185,25 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         """
         return self._predictions(X)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Compute the coefficient of determination, R², of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, height, width[, channels]) or (n_samples, n_features)
+            The images.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The right numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            1 for perfect predictions, 0 for those that are as good as the mean of y.
+        """
+        return float(super().score(X, y, sample_weight))
+
     @property
     def _head(self) -> NumbersHead:
         return NumbersHead(self.target_mean_, self.target_scale_, self.loss)
