@@ -50,7 +50,7 @@ print(f"test accuracy {accuracy:.4f} after {sum(net.history_['seconds']):.1f} s 
 
 # %%
 # What it has learned
-# ------------------
+# -------------------
 # The curves, the confusion matrix and the mistakes that the network is surest of.
 
 figure = plt.figure(figsize=(12, 6.5), layout="constrained")
