@@ -5,9 +5,11 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import sklearn.utils.estimator_checks as checks
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.fixes import parse_version
 
 import skcnn
 
@@ -131,7 +133,10 @@ DO_NOT_APPLY = {
 
 def test_every_check_is_run_or_has_a_reason():
     asked = {check.func.__name__ for _, check in estimator_checks_generator(OF_IMAGES[0])}
-    assert asked - APPLY == set(DO_NOT_APPLY)
+    # Those that this scikit-learn has not, or does not ask yet.
+    missing = {"check_all_zero_sample_weights_error", "check_array_api_input"} - asked
+    assert not missing or parse_version(sklearn.__version__) < parse_version("1.9")
+    assert asked - APPLY == set(DO_NOT_APPLY) - missing
 
 
 @pytest.mark.parametrize("estimator", OF_STRINGS, ids=lambda estimator: type(estimator).__name__)
