@@ -36,7 +36,7 @@ from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.loop import Division, TrainingRun, divide, integer_seed
 from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
-from ._training.pool import Forward, acquire, forward, predict_in_parts, release
+from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -370,7 +370,8 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
             self.verbose,
         )
         self._learn_from(run)
-        release(key, network, run.unchanged and completed)
+        if completed and run.unchanged:
+            POOL.release(key, network)
 
     def _learn_from(self, run: TrainingRun) -> None:
         """Keep what a training run has learned."""

@@ -21,10 +21,7 @@ Array = NDArray[Any]
 
 # Networks that wait to be used again: how many, and their variables in bytes.
 MAX_IDLE = 8
-
-
 MAX_IDLE_BYTES = 2**29
-
 
 # What one call of the network predicts at most; bounds the memory of its activations.
 PREDICTION_ROWS = 480
@@ -169,12 +166,6 @@ def acquire(
             own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
         network = CompiledNetwork(plan, own, loss, metrics)
     return key, network
-
-
-def release(key: Hashable, network: CompiledNetwork, reusable: bool) -> None:
-    """Keep a network for later fits where it can serve them."""
-    if reusable:
-        POOL.release(key, network)
 
 
 def predict_in_parts(
