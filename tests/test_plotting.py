@@ -162,7 +162,7 @@ def test_no_mistakes():
         ({"X": np.zeros((5, 4))}, "X must be images"),
         ({"y_true": TRUE[1:]}, "inconsistent numbers of samples"),
         ({"classes": ["a", "b"]}, "got 3 columns, 2 classes"),
-        ({"class_names": ["a", "b"]}, "for 3 classes and 2 class_names"),
+        ({"class_names": ["a", "b"]}, "3 classes and 2 class_names"),
     ],
 )
 def test_bad_predictions_are_refused(arguments, message):
