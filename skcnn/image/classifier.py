@@ -6,21 +6,28 @@ import math
 import sys
 import warnings
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._compat import Interval, StrOptions
 from .._training.network import State
+from .._typing import ClassifierMixin
 from ..heads import ClassesHead, LabelsHead
 from .augmentation import as_numpy
-from .estimator import VGG_LITE, Array, ImageEstimator
+from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
 from .notation import parse
+
+
+class ClassifierParameters(ImageParameters, total=False):
+    """Types of the parameters of `ImageClassifier` beside its architecture."""
+
+    label_smoothing: float
+    class_weight: dict[Any, float] | str | None
 
 
 class ImageClassifier(ClassifierMixin, ImageEstimator):
@@ -181,7 +188,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         *,
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
-        **parameters: Any,
+        **parameters: Unpack[ImageParameters],
     ) -> None:
         super().__init__(architecture, **parameters)
         self.label_smoothing = label_smoothing

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar, Unpack
 
-from .classifier import ImageClassifier
+from .classifier import ClassifierParameters, ImageClassifier
 from .estimator import VGG_LITE
 
 
-class FeedForward(ImageClassifier):
+class Preset(ImageClassifier):
+    """Base class: `ImageClassifier` whose architecture is fixed, also for type checkers."""
+
+    def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None:
+        super().__init__(**parameters)
+
+
+class FeedForward(Preset):
     """One hidden layer with dropout, no convolution.
 
     The parameters are those of :class:`ImageClassifier` but for the architecture, which is
@@ -29,7 +36,7 @@ class FeedForward(ImageClassifier):
     architecture = "FC-300 -> RELU -> DROPOUT-0.5 -> FCS"
 
 
-class MiniCNN(ImageClassifier):
+class MiniCNN(Preset):
     """One convolution, one pooling.
 
     The parameters are those of :class:`ImageClassifier` but for the architecture, which is
@@ -50,7 +57,7 @@ class MiniCNN(ImageClassifier):
     architecture = "CONV-32 -> RELU -> POOL -> FCS"
 
 
-class StackedCNN(ImageClassifier):
+class StackedCNN(Preset):
     """Two blocks of two convolutions and one hidden layer.
 
     The parameters are those of :class:`ImageClassifier` but for the architecture, which is
@@ -71,7 +78,7 @@ class StackedCNN(ImageClassifier):
     architecture = "[[CONV-32 -> RELU]*2 -> POOL]*2 -> FC-100 -> RELU -> FCS"
 
 
-class VGGLite(ImageClassifier):
+class VGGLite(Preset):
     """A small VGG network [1]_ of seven convolutions, the one to start with.
 
     The parameters are those of :class:`ImageClassifier` but for the architecture, which is
@@ -98,7 +105,7 @@ class VGGLite(ImageClassifier):
     architecture = VGG_LITE
 
 
-class SpeedNet(ImageClassifier):
+class SpeedNet(Preset):
     """The network of airbench94 [1]_: wide convolutions, pooled early.
 
     The parameters are those of :class:`ImageClassifier`, with airbench94's ``epochs=10`` and
@@ -131,8 +138,4 @@ class SpeedNet(ImageClassifier):
         "CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU -> "
         "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
     )
-
-    def __init__(
-        self, *, epochs: int = 10, label_smoothing: float = 0.2, **parameters: Any
-    ) -> None:
-        super().__init__(epochs=epochs, label_smoothing=label_smoothing, **parameters)
+    _defaults: ClassVar[ClassifierParameters] = {"epochs": 10, "label_smoothing": 0.2}

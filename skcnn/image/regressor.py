@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
-from sklearn.base import RegressorMixin
 
 from .._compat import StrOptions, check_sample_weight
 from .._training.network import State
+from .._typing import RegressorMixin
 from ..heads import LOSSES, NumbersHead
 from .augmentation import as_numpy
-from .estimator import VGG_LITE, Array, ImageEstimator
+from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
 from .notation import parse
 
 
@@ -164,8 +164,15 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         "loss": [StrOptions(set(LOSSES))],
     }
 
+    target_mean_: float | Array
+    target_scale_: float | Array
+
     def __init__(
-        self, architecture: str = VGG_LITE, *, loss: str = "squared_error", **parameters: Any
+        self,
+        architecture: str = VGG_LITE,
+        *,
+        loss: str = "squared_error",
+        **parameters: Unpack[ImageParameters],
     ) -> None:
         super().__init__(architecture, **parameters)
         self.loss = loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from .._compat import Interval, StrOptions
+from .._parameters import TrainingParameters
 from .._strings import check_strings
 from .._training.batches import BatchGenerator
 from .._training.callbacks import is_open
@@ -151,6 +152,7 @@ class Seq2SeqRNN(KerasEstimator):
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
         "show_samples"
     }
+    _defaults: ClassVar[TrainingParameters] = {"batch_size": 64, "weight_decay": 0.05}
     _parameter_of: ClassVar[dict[str, str]] = {"attention": "decoder"}
     _build = staticmethod(build_seq2seq)
 
@@ -164,11 +166,9 @@ class Seq2SeqRNN(KerasEstimator):
         reverse_input: bool = True,
         show_samples: int = 0,
         label_smoothing: float = 0.0,
-        batch_size: int = 64,
-        weight_decay: float = 0.05,
-        **training: Any,
+        **parameters: Unpack[TrainingParameters],
     ) -> None:
-        super().__init__(batch_size=batch_size, weight_decay=weight_decay, **training)
+        super().__init__(**parameters)
         self.cell = cell
         self.hidden_size = hidden_size
         self.n_layers = n_layers
