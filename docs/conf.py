@@ -23,6 +23,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings have the types
 doctest_default_flags = doctest.NORMALIZE_WHITESPACE
 doctest_test_doctest_blocks = "default"
 numpydoc_class_members_toctree = False
