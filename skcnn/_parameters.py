@@ -72,8 +72,8 @@ class OptimizerParameters(TypedDict, total=False):
     optimizer__weight_decay: float | None
 
 
-class TrainingParameters(OptimizerParameters, total=False):
-    """Types of the parameters of `KerasEstimator`, for estimators that pass them on."""
+class OwnTrainingParameters(TypedDict, total=False):
+    """Types of the parameters of `KerasEstimator` itself."""
 
     epochs: int
     batch_size: int
@@ -91,6 +91,11 @@ class TrainingParameters(OptimizerParameters, total=False):
     callbacks: Callbacks | None
     random_state: int | np.random.RandomState | None
     verbose: int
+
+
+# Editors list parameters in the order of the bases, so that the own come first.
+class TrainingParameters(OwnTrainingParameters, OptimizerParameters, total=False):
+    """Types of the parameters of `KerasEstimator`, for estimators that pass them on."""
 
 
 def _all_parameters(cls: Any) -> dict[str, inspect.Parameter]:

@@ -6,7 +6,7 @@ import math
 import sys
 import warnings
 from numbers import Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 from scipy.sparse import issparse
@@ -23,11 +23,15 @@ from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
 from .notation import parse
 
 
-class ClassifierParameters(ImageParameters, total=False):
-    """Types of the parameters of `ImageClassifier` beside its architecture."""
+class OwnClassifierParameters(TypedDict, total=False):
+    """Types of the parameters of `ImageClassifier` itself, beside its architecture."""
 
     label_smoothing: float
     class_weight: dict[Any, float] | str | None
+
+
+class ClassifierParameters(OwnClassifierParameters, ImageParameters, total=False):
+    """Types of the parameters of `ImageClassifier` beside its architecture."""
 
 
 class ImageClassifier(ClassifierMixin, ImageEstimator):

@@ -8,7 +8,7 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import keras
 import numpy as np
@@ -61,8 +61,8 @@ FLOAT32_LEVELS = 1000
 MIXED_PRECISION_PIXELS = 256
 
 
-class ImageParameters(TrainingParameters, total=False):
-    """Types of the parameters of `ImageEstimator` beside its architecture."""
+class OwnImageParameters(TypedDict, total=False):
+    """Types of the parameters of `ImageEstimator` itself, beside its architecture."""
 
     batch_norm: bool
     input_shape: Sequence[int] | None
@@ -72,6 +72,10 @@ class ImageParameters(TrainingParameters, total=False):
     background: str | Sequence[int]
     flip_averaging: bool
     shift_averaging: bool
+
+
+class ImageParameters(OwnImageParameters, TrainingParameters, total=False):
+    """Types of the parameters of `ImageEstimator` beside its architecture."""
 
 
 class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEstimator):
