@@ -13,22 +13,27 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import Interval, StrOptions, fit_context
+from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
 from ._files.archive import LoadError, class_name
 from ._files.export import export
-from ._parameters import RoutedParameters
+from ._parameters import (
+    Callbacks,
+    Optimizer,
+    OptimizerParameters,
+    RoutedParameters,
+    Schedule,
+)
 from ._summary import as_html, as_text, layer_rows
 from ._training.batches import BatchGenerator
 from ._training.callbacks import hand_over, make_callbacks
@@ -37,6 +42,7 @@ from ._training.loop import Division, TrainingRun, divide, integer_seed
 from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
 from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
+from ._typing import fit_context
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -58,16 +64,18 @@ CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
 FEATURES, OUTPUTS = range(2)
 
 
-class KerasEstimator(RoutedParameters, BaseEstimator):
+class KerasEstimator(RoutedParameters):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
     `_check_inputs`, and builds its network with `_build` from `_network_arguments`. Data are
     arrays, or what reads like arrays by rows.
 
-    It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
-    they are spelled out in its signature. A parameter that the body of a subclass sets as a
-    class attribute is fixed and leaves the signature.
+    It names only its own parameters in ``__init__`` and passes the others on as ``**parameters``;
+    they are spelled out in its signature at run time, and a type checker takes their types from
+    ``Unpack[TrainingParameters]``. `_defaults` changes defaults of inherited parameters. A
+    parameter that the body of a subclass sets as a class attribute is fixed and leaves the
+    signature.
     """
 
     # Builds the network from what `_network_arguments` returns, and with these the one to train.
@@ -118,9 +126,9 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         *,
         epochs: int = 20,
         batch_size: int = 128,
-        optimizer: Any = "adam",
+        optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
-        learning_rate_schedule: Any = "one_cycle",
+        learning_rate_schedule: Schedule = "one_cycle",
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -129,9 +137,10 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         precision: str = "auto",
-        callbacks: Any = None,
+        callbacks: Callbacks | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        **routed: Unpack[OptimizerParameters],  # which RoutedParameters stores
     ) -> None:
         self.epochs = epochs
         self.batch_size = batch_size

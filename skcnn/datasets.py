@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeAlias, overload
 
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 
-from ._compat import Interval, StrOptions, validate_params
+from ._compat import Interval, StrOptions
+from ._typing import Bunch, validate_params
 from .image.files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
 
 CIFAR10_NAMES = [
@@ -41,8 +42,15 @@ CIFAR10_BATCHES = {
 }
 
 
+Samples: TypeAlias = tuple[Array, Array]
+
+
+@overload
+def load_digit_images(*, return_X_y: Literal[False] = False) -> Bunch: ...
+@overload
+def load_digit_images(*, return_X_y: Literal[True]) -> Samples: ...
 @validate_params({"return_X_y": ["boolean"]}, prefer_skip_nested_validation=True)
-def load_digit_images(*, return_X_y: bool = False) -> Any:
+def load_digit_images(*, return_X_y: bool = False) -> Bunch | Samples:
     """Load scikit-learn's handwritten digits as images.
 
     Parameters
@@ -85,6 +93,28 @@ SYSTEM_NAMES = {
 }
 
 
+@overload
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    as_array: bool = False,
+    image_size: Sequence[int] | None = None,
+    background: str | Sequence[int] = "white",
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    as_array: bool = False,
+    image_size: Sequence[int] | None = None,
+    background: str | Sequence[int] = "white",
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> Samples: ...
 @validate_params(
     {
         "path": [str, os.PathLike],
@@ -103,10 +133,10 @@ def load_image_folder(
     classes: Sequence[str] | None = None,
     as_array: bool = False,
     image_size: Sequence[int] | None = None,
-    background: str | tuple[int, int, int] = "white",
+    background: str | Sequence[int] = "white",
     on_error: str = "raise",
     return_X_y: bool = False,
-) -> Any:
+) -> Bunch | Samples:
     """Load a folder with one sub-folder of image files per class.
 
     Every file in a class folder must be an image. Hidden and system files and folders are
@@ -255,6 +285,20 @@ def _check_classes(classes: Any, folders: dict[str, Path], root: Path) -> list[s
     return [str(name) for name in names]
 
 
+@overload
+def fetch_cifar10(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    subset: str = "train",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def fetch_cifar10(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    subset: str = "train",
+    return_X_y: Literal[True],
+) -> Samples: ...
 @validate_params(
     {
         "data_home": [str, os.PathLike, None],
@@ -268,7 +312,7 @@ def fetch_cifar10(
     data_home: str | os.PathLike[str] | None = None,
     subset: str = "train",
     return_X_y: bool = False,
-) -> Any:
+) -> Bunch | Samples:
     """Load CIFAR-10 [1]_, 60,000 colour images of ten classes.
 
     Parameters
@@ -409,7 +453,7 @@ def _narrow(strings: Array) -> Array:
 
 def _as_bunch(
     data: Array, target: Array, names: list[str], return_X_y: bool, **others: Any
-) -> Any:
+) -> Bunch | Samples:
     if return_X_y:
         return data, target
     return Bunch(data=data, target=target, target_names=names, **others)

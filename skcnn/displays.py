@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -14,6 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .image.augmentation import as_numpy, read_if_paths, refuse_for_arrays
 from .image.files import WHITE, Array, as_paths, read_images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # The colour-blind safe palette of Okabe and Ito, without black and yellow.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -66,8 +70,8 @@ class AugmentationDisplay:
         *,
         n_variants: int = 6,
         random_state: int | None = None,
-        background: Any = "white",
-        ax: Any = None,
+        background: str | Sequence[int] = "white",
+        ax: Axes | None = None,
     ) -> Self:
         """Augment images and draw them.
 
@@ -100,7 +104,7 @@ class AugmentationDisplay:
         variants = changed.reshape(len(images), n_variants, *images.shape[1:])
         return cls(images, variants).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw one row per image: the original, a gap and its variants.
 
         Parameters
@@ -167,8 +171,11 @@ def _background(estimator: Any) -> Any:
 
 
 def image_axes(
-    n_images: int, n_columns: int, figure: Any = None, size: tuple[float, float] = (1.6, 2.1)
-) -> tuple[Any, Array]:
+    n_images: int,
+    n_columns: int,
+    figure: Figure | SubFigure | None = None,
+    size: tuple[float, float] = (1.6, 2.1),
+) -> tuple[Figure | SubFigure, Array]:
     """Create a grid of axes of `size` inches each, in `figure` or in a new one."""
     import matplotlib.pyplot as plt
 
@@ -182,7 +189,7 @@ def image_axes(
     return figure, axes[:n_images]
 
 
-def draw_image(ax: Any, image: Array) -> None:
+def draw_image(ax: Axes, image: Array) -> None:
     """Draw an image with one or three channels, scaled to its range of values."""
     low, high = float(image.min()), float(image.max())
     scaled = (image - low) / (high - low or 1.0)
@@ -232,7 +239,9 @@ class TrainingHistoryDisplay:
         self.metric = metric
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, metric: str = "accuracy", axes: Any = None) -> Self:
+    def from_estimator(
+        cls, estimator: Any, *, metric: str = "accuracy", axes: Sequence[Axes] | None = None
+    ) -> Self:
         """Draw the history of a fitted estimator, or of several.
 
         Parameters
@@ -259,7 +268,7 @@ class TrainingHistoryDisplay:
         best = {name: each.best_iteration_ for name, each in estimators.items()}
         return cls(histories, best_iterations=best, metric=metric).plot(axes=axes)
 
-    def plot(self, *, axes: Any = None) -> Self:
+    def plot(self, *, axes: Sequence[Axes] | None = None) -> Self:
         """Draw training curves dashed, validation curves solid and the restored epoch as a dot.
 
         Parameters
@@ -288,7 +297,7 @@ class TrainingHistoryDisplay:
         return self
 
     def _draw(
-        self, ax: Any, name: str, label: str, history: Mapping[str, Sequence[float]], colour: str
+        self, ax: Axes, name: str, label: str, history: Mapping[str, Sequence[float]], colour: str
     ) -> None:
         epochs = np.arange(1, len(history[name]) + 1)
         ax.plot(epochs, history[name], "--", color=colour, label=f"{label} training".strip())
@@ -358,7 +367,7 @@ class MisclassifiedImagesDisplay:
         n_images: int = 12,
         class_names: Sequence[str] | None = None,
         n_columns: int = 6,
-        figure: Any = None,
+        figure: Figure | SubFigure | None = None,
     ) -> Self:
         """Predict, and draw the most confident mistakes.
 
@@ -407,8 +416,8 @@ class MisclassifiedImagesDisplay:
         n_images: int = 12,
         class_names: Sequence[str] | None = None,
         n_columns: int = 6,
-        figure: Any = None,
-        background: Any = "white",
+        figure: Figure | SubFigure | None = None,
+        background: str | Sequence[int] = "white",
     ) -> Self:
         """Draw the most confident mistakes of given predictions.
 
@@ -466,7 +475,7 @@ class MisclassifiedImagesDisplay:
         display = cls(chosen, true, names[best[rows]], probability[rows])
         return display.plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 6, figure: Any = None) -> Self:
+    def plot(self, *, n_columns: int = 6, figure: Figure | SubFigure | None = None) -> Self:
         """Draw a grid of images with their true and predicted classes.
 
         Parameters
@@ -526,7 +535,9 @@ class FilterDisplay:
         self.filters = filters
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, n_columns: int = 8, figure: Any = None) -> Self:
+    def from_estimator(
+        cls, estimator: Any, *, n_columns: int = 8, figure: Figure | SubFigure | None = None
+    ) -> Self:
         """Draw the filters of the first convolution of a fitted classifier.
 
         Parameters
@@ -553,7 +564,7 @@ class FilterDisplay:
         filters = np.moveaxis(kernel, -1, 0)
         return cls(filters).plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 8, figure: Any = None) -> Self:
+    def plot(self, *, n_columns: int = 8, figure: Figure | SubFigure | None = None) -> Self:
         """Draw each filter scaled to its range of values.
 
         Parameters
@@ -626,7 +637,13 @@ class SaliencyDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any = None, *, n_columns: int = 3, figure: Any = None
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        n_columns: int = 3,
+        figure: Figure | SubFigure | None = None,
     ) -> Self:
         """Compute the maps of a fitted classifier and draw them.
 
@@ -680,7 +697,7 @@ class SaliencyDisplay:
         display = cls(check_images(images), maps, classes[codes], probability[rows, codes])
         return display.plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 3, figure: Any = None) -> Self:
+    def plot(self, *, n_columns: int = 3, figure: Figure | SubFigure | None = None) -> Self:
         """Draw each image, and next to it the image under its map.
 
         Parameters

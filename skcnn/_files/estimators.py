@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._environment import check_not_forked
 from .archive import (
@@ -17,6 +17,9 @@ from .archive import (
     read,
     write,
 )
+
+if TYPE_CHECKING:
+    from ..base import KerasEstimator
 
 KIND = "estimator"
 
@@ -50,7 +53,7 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
     write(path, KIND, {"estimator": kept, **learned})
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str]) -> KerasEstimator:
     """Load an estimator that its ``save`` has written.
 
     Loading runs no code from the file, which holds plain values and arrays only, and takes time
@@ -89,7 +92,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     True
     """
     check_not_forked()
-    return read(path, KIND, _restored)
+    estimator: KerasEstimator = read(path, KIND, _restored)
+    return estimator
 
 
 def _restored(content: Any) -> Any:

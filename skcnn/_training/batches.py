@@ -6,10 +6,11 @@ import hashlib
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
+
+from .._typing import PyDataset
 
 Array = NDArray[Any]
 
@@ -32,7 +33,7 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
 
-class BatchGenerator(keras.utils.PyDataset):
+class BatchGenerator(PyDataset):
     """Batches of rows, in a new order and with new augmentation at every epoch.
 
     Parameters

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from .._compat import Interval, StrOptions, validate_parameter_constraints
@@ -20,6 +19,7 @@ from .._environment import check_not_forked
 from .._files.archive import loadable
 from .._training.batches import BatchGenerator, row_chunks
 from .._training.network import compiles
+from .._typing import BaseEstimator
 from ..heads import OneHot
 from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
 
@@ -169,7 +169,7 @@ class ImageAugmenter(BaseEstimator):
         self.fill_mode = fill_mode
 
     def transform(
-        self, X: Any, *, random_state: int | None = None, background: Any = "white"
+        self, X: Any, *, random_state: int | None = None, background: str | Sequence[int] = "white"
     ) -> Array:
         """Augment images for a look at them.
 
@@ -362,7 +362,7 @@ class SampleGenerator(BatchGenerator):
         random_state: int | None = None,
         indices: Any = None,
         image_size: Sequence[int] | None = None,
-        background: Any = "white",
+        background: str | Sequence[int] = "white",
         workers: int = 1,
     ) -> None:
         given = locals()

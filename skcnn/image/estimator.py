@@ -8,18 +8,19 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._environment import native_bfloat16
+from .._parameters import TrainingParameters
 from .._training.batches import row_chunks
 from .._training.network import State
+from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..base import OUTPUTS, KerasEstimator
 from .augmentation import ImageAugmenter, as_numpy
 from .files import WHITE, ImageFiles, as_paths, parse_colour
@@ -60,6 +61,23 @@ FLOAT32_LEVELS = 1000
 MIXED_PRECISION_PIXELS = 256
 
 
+class OwnImageParameters(TypedDict, total=False):
+    """Types of the parameters of `ImageEstimator` itself, beside its architecture."""
+
+    batch_norm: bool
+    input_shape: Sequence[int] | None
+    standardize: bool
+    augmentation: ImageAugmenter | None
+    image_size: Sequence[int] | None
+    background: str | Sequence[int]
+    flip_averaging: bool
+    shift_averaging: bool
+
+
+class ImageParameters(OwnImageParameters, TrainingParameters, total=False):
+    """Types of the parameters of `ImageEstimator` beside its architecture."""
+
+
 class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEstimator):
     """Base class: which images are valid, and predictions averaged over views of an image.
 
@@ -85,10 +103,12 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         "input_shape",
         "shift_averaging",
     }
+    _defaults: ClassVar[TrainingParameters] = {"optimizer": "muon"}
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
     _former_arguments: ClassVar[dict[str, str]] = {"n_classes": "n_outputs"}
 
+    feature_names_in_: Array
     input_shape_: tuple[int, int, int]
     pixel_dtype_: str | None
     pixel_range_: tuple[float, float] | None
@@ -100,17 +120,16 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         architecture: str = VGG_LITE,
         *,
         batch_norm: bool = True,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: Sequence[int] | None = None,
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
-        image_size: tuple[int, int] | None = None,
-        background: str | tuple[int, int, int] = "white",
+        image_size: Sequence[int] | None = None,
+        background: str | Sequence[int] = "white",
         flip_averaging: bool = False,
         shift_averaging: bool = False,
-        optimizer: Any = "muon",
-        **training: Any,
+        **parameters: Unpack[TrainingParameters],
     ) -> None:
-        super().__init__(optimizer=optimizer, **training)
+        super().__init__(**parameters)
         self.architecture = architecture
         self.batch_norm = batch_norm
         self.input_shape = input_shape
