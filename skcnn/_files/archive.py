@@ -19,6 +19,7 @@ import stat
 import uuid
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -36,7 +37,7 @@ Class = TypeVar("Class", bound=type)
 ROOT = __name__.partition(".")[0]
 
 FORMAT = "skcnn"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DOCUMENT = "metadata.json"
 
 # NumPy's kinds without objects, which only a pickle could hold.
@@ -72,6 +73,24 @@ KERAS_CLASSES = {
 
 class LoadError(ValueError):
     """A file is not one that skcnn has written, or is damaged."""
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A value that is compared, hashed and saved by its key.
+
+    For arguments that cannot be hashed or are large, such as pretrained weights.
+
+    Attributes
+    ----------
+    value : object
+        The value, None where it was read from a file.
+    key : str
+        Equal for equal values and different for others, such as a hash of the contents.
+    """
+
+    value: Any = field(compare=False, repr=False)
+    key: str
 
 
 def loadable(cls: Class) -> Class:
@@ -317,6 +336,8 @@ def encode(value: Any, arrays: list[Array]) -> Any:
             return {"dict": [every(item) for item in value.items()]}
         case os.PathLike():
             return os.fspath(value)
+        case Keyed():
+            return {"key": value.key}
         case type() if KERAS_CLASSES.get(value.__name__) is value:
             return {"class": value.__name__}
         case keras.optimizers.Optimizer() | SCHEDULE() if type(value) in KERAS_CLASSES.values():
@@ -390,6 +411,8 @@ class _Decoder:
                 return array[()] if scalar else array
             case {"objects": list(items), "shape": list(shape)}:
                 return np.fromiter(self.every(items), object, len(items)).reshape(shape)
+            case {"key": str(key)}:
+                return Keyed(None, key)
             case {"class": name}:
                 return KERAS_CLASSES[name]
             case {"keras": name, "config": config}:
