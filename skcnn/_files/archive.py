@@ -336,6 +336,12 @@ def encode(value: Any, arrays: list[Array]) -> Any:
             return {"dict": [every(item) for item in value.items()]}
         case os.PathLike():
             return os.fspath(value)
+    return _encode_object(value, arrays)
+
+
+def _encode_object(value: Any, arrays: list[Array]) -> Any:
+    """Turn a class of Keras, or an object of a class that a file may hold, into its parts."""
+    match value:
         case Keyed():
             return {"key": value.key}
         case type() if KERAS_CLASSES.get(value.__name__) is value:
@@ -411,6 +417,12 @@ class _Decoder:
                 return array[()] if scalar else array
             case {"objects": list(items), "shape": list(shape)}:
                 return np.fromiter(self.every(items), object, len(items)).reshape(shape)
+            case dict():
+                return self.object(value)
+        return value
+
+    def object(self, value: dict[str, Any]) -> Any:
+        match value:
             case {"key": str(key)}:
                 return Keyed(None, key)
             case {"class": name}:
@@ -423,9 +435,7 @@ class _Decoder:
             case {"object": name, "parameters": parameters, "attributes": learned}:
                 self.count_object()
                 return self.estimator(name, parameters, learned)
-            case dict():
-                raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
-        return value
+        raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
 
     def dictionary(self, items: list[Any]) -> dict[Any, Any]:
         decoded = {}
