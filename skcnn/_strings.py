@@ -32,6 +32,6 @@ def check_strings(values: Any, name: str) -> NDArray[np.str_]:
             )
         if "\0" in item:  # NumPy pads strings with it
             raise ValueError(
-                f"{name} has a null character, which NumPy strings cannot hold, in row {row}."
+                f"{name} has the character NUL, which NumPy strings cannot hold, in row {row}."
             )
     return np.array(items, dtype=np.str_)

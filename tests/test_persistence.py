@@ -676,9 +676,7 @@ def test_a_file_of_a_later_version_says_so(written, tmp_path):
     document, arrays = written
     later = {**document, "format_version": 99, "versions": {"skcnn": "7.0"}}
     refused(tmp_path, pack(later, arrays), "skcnn 7.0, which is newer than the installed")
-    refused(
-        tmp_path, pack({**document, "format": "other"}, arrays), "not a skcnn file of kind"
-    )
+    refused(tmp_path, pack({**document, "format": "other"}, arrays), "not a skcnn file of kind")
 
 
 def test_a_checkpoint_is_no_estimator(tmp_path):
