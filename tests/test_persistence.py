@@ -178,7 +178,7 @@ def test_what_a_file_cannot_hold_is_named(tmp_path):
         validation_data=(X, Y),
         random_state=np.random.RandomState(0),
     ).fit(X, Y)
-    with pytest.warns(UserWarning, match="not have callbacks, random_state, validation_data"):
+    with pytest.warns(UserWarning, match="not contain callbacks, random_state, validation_data"):
         after = through_a_file(fitted, tmp_path)
     assert after.callbacks is after.validation_data is after.random_state is None
     np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
@@ -193,7 +193,7 @@ def test_a_checkpoint_dir_does_not_come_back(tmp_path):
     parameters = dict(document["content"]["dict"])["estimator"]["parameters"]["dict"]
     parameters.append(["checkpoint_dir", "theirs"])
     (tmp_path / "old.skcnn").write_bytes(pack(document, arrays))
-    with pytest.warns(UserWarning, match="checkpoint_dir='theirs' of the file is left out"):
+    with pytest.warns(UserWarning, match="checkpoint_dir='theirs' of the file is ignored"):
         assert load(tmp_path / "old.skcnn").checkpoint_dir is None
 
 
@@ -247,7 +247,7 @@ except skcnn.LoadError as error:
     print(error)
 """
     said = run_python(code, str(tmp_path / "estimator.skcnn")).stdout
-    assert "Own, a class that is not there; import the module that defines it first" in said
+    assert "Own; import the module that defines it first" in said
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.skcnn")), ids=lambda path: path.stem)
@@ -515,7 +515,7 @@ def test_a_folder_is_not_written_as_a_file(tmp_path):
 )
 def test_what_is_no_estimator_is_refused(written, tmp_path, content):
     document, arrays = written
-    refused(tmp_path, pack({**document, "content": content}, arrays), "it holds no estimator")
+    refused(tmp_path, pack({**document, "content": content}, arrays), "instead of an estimator")
 
 
 @pytest.mark.parametrize("kind", DATA)
@@ -635,7 +635,7 @@ def test_a_saved_model_replaces_another_and_nothing_else(tmp_path, monkeypatch):
     (other / "notes.txt").write_text("mine")
     for folder in (path, other):
         before = sorted(folder.rglob("*"))
-        with pytest.raises(FileExistsError, match="the folder is no SavedModel"):
+        with pytest.raises(FileExistsError, match="the folder is not a SavedModel"):
             FITTED["image"].export(folder, format="tf_saved_model")
         assert sorted(folder.rglob("*")) == before
     (tmp_path / "file").write_text("mine")
@@ -675,15 +675,13 @@ def test_a_network_of_too_many_layers_is_not_built(tmp_path):
 def test_a_file_of_a_later_version_says_so(written, tmp_path):
     document, arrays = written
     later = {**document, "format_version": 99, "versions": {"skcnn": "7.0"}}
-    refused(tmp_path, pack(later, arrays), "skcnn 7.0, which is newer than this")
-    refused(
-        tmp_path, pack({**document, "format": "other"}, arrays), "not a file in which skcnn keeps"
-    )
+    refused(tmp_path, pack(later, arrays), "skcnn 7.0, which is newer than the installed")
+    refused(tmp_path, pack({**document, "format": "other"}, arrays), "not a skcnn file of kind")
 
 
 def test_a_checkpoint_is_no_estimator(tmp_path):
     net(checkpoint_dir=tmp_path).fit(X, Y)
-    with pytest.raises(LoadError, match="not a file in which skcnn keeps estimators"):
+    with pytest.raises(LoadError, match="not a skcnn file of kind 'estimator'"):
         load(tmp_path / "checkpoint.skcnn")
 
 

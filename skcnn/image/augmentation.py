@@ -14,14 +14,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
-from .._compat import Interval, StrOptions, validate_parameter_constraints
+from .._compat import Interval, StrOptions, check_params, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.archive import loadable
-from .._training.batches import BatchGenerator, row_chunks
+from .._training.batches import BatchGenerator
 from .._training.network import compiles
 from .._typing import BaseEstimator
 from ..heads import OneHot
 from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
+from .pixels import value_range
 
 Array = NDArray[Any]
 
@@ -217,7 +218,7 @@ class ImageAugmenter(BaseEstimator):
         self, X: Any, y: Any, rows: Array, batch_size: int
     ) -> PreparedAugmentation | None:
         """Compile the augmentation for a training run, None where it changes nothing."""
-        self._validate_params()
+        check_params(self)
         if not self._does_something():
             return None
         return PreparedAugmentation(self, X, y, rows, batch_size)
@@ -426,7 +427,7 @@ class PreparedAugmentation:
         self._augment, self._n_states = compile_augmentation(
             tuple(sorted(augmentation.get_params(deep=False).items())),
             shape,
-            _value_range(X, rows),
+            value_range(X, rows),
             # Only whole batches, as XLA compiles for one batch size.
             batch_size if len(rows) * math.prod(shape) >= FUSED_VALUES else None,
         )
@@ -547,13 +548,3 @@ def compile_augmentation(
         return (fused if len(images) == fused_size else plain)(images, *others)
 
     return either, len(layers)
-
-
-def _value_range(X: Any, rows: Array) -> tuple[float, float]:
-    if X.dtype == np.uint8:
-        return 0.0, 255.0
-    ends = [
-        (chunk.min(), chunk.max())
-        for chunk in (X[part] for part in row_chunks(X, rows, X.dtype.itemsize))
-    ]
-    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))

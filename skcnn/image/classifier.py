@@ -353,10 +353,16 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
 
 
 def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
-    """Return the labels, sorted: of a matrix the numbers of its columns."""
+    """Return the labels, sorted: of a matrix those of its columns, numbers unless given."""
     if multilabel:
-        return np.arange(y.shape[1])
-    labels: Array = LabelEncoder().fit(y if classes is None else np.asarray(classes)).classes_
+        labels: Array = np.arange(y.shape[1]) if classes is None else np.unique(classes)
+        if len(labels) != y.shape[1]:
+            raise ValueError(
+                f"classes must have one label for each of the {y.shape[1]} columns of y, an "
+                f"indicator matrix; got {len(labels)} labels: {classes!r}."
+            )
+        return labels
+    labels = LabelEncoder().fit(y if classes is None else np.asarray(classes)).classes_
     if len(labels) < 2:
         raise ValueError(
             f"y has only one class, {labels[0]!r}; a classifier needs at least two classes."

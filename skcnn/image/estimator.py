@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._environment import native_bfloat16
 from .._parameters import TrainingParameters
-from .._training.batches import row_chunks
 from .._training.network import State
 from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..base import OUTPUTS, KerasEstimator
@@ -26,6 +25,7 @@ from .augmentation import ImageAugmenter, as_numpy
 from .files import WHITE, ImageFiles, as_paths, parse_colour
 from .networks import build_network, set_standardization
 from .notation import canonical, n_weighted, parse
+from .pixels import channel_statistics, pixel_range
 
 Array = NDArray[Any]
 
@@ -53,9 +53,6 @@ INTEGER_FILES = ("uint8", "uint16")
 
 # No targets, as there are none in prediction.
 UNSET: Any = object()
-
-# Steps of the range of values that rounding to float32 must leave apart.
-FLOAT32_LEVELS = 1000
 
 # On smaller images bfloat16 is no faster than float32.
 MIXED_PRECISION_PIXELS = 256
@@ -506,39 +503,6 @@ def _hint(X: Array, expected: tuple[int, int, int]) -> str:
     return ""
 
 
-def pixel_range(X: Any, rows: Array) -> tuple[float, float]:
-    """Return the lowest and highest value of images, the limits of the dtype for uint8.
-
-    Raises
-    ------
-    ValueError
-        If values differ by so little, beside their size, that float32 cannot tell them apart.
-    """
-    if X.dtype == np.uint8 or (isinstance(X, ImageFiles) and X.dtype.kind == "u"):
-        return 0.0, float(np.iinfo(X.dtype).max)
-    ends, errors = [], []
-    # Those of float32 and of up to 16 bits are exact.
-    is_exact = X.dtype.itemsize <= 2 or X.dtype == np.float32
-    exact = np.float64 if X.dtype.kind == "f" and X.dtype.itemsize <= 8 else np.longdouble
-    for part in row_chunks(X, rows, itemsize=8):
-        pixels = X[part].reshape(-1, X.shape[-1])
-        ends.append((pixels.min(axis=0), pixels.max(axis=0)))
-        if not is_exact:
-            errors.append(np.abs(pixels.astype(exact) - pixels.astype(np.float32)).max(axis=0))
-    low = np.min([low for low, _ in ends], axis=0).astype(exact)
-    high = np.max([high for _, high in ends], axis=0).astype(exact)
-    if not is_exact:
-        lost = (high > low) & (np.max(errors, axis=0) > (high - low) / FLOAT32_LEVELS)
-        if lost.any():
-            channel = int(lost.argmax())
-            raise ValueError(
-                f"X has values from {low[channel]} to {high[channel]} in channel {channel}, which "
-                "float32, in which networks compute, cannot tell apart. Subtract an offset such "
-                "as X.min() first."
-            )
-    return float(low.min()), float(high.max())
-
-
 def _gelu(x: Any) -> Any:
     """Compute GELU without erfc, which Keras takes and ONNX has not."""
     return 0.5 * x * (1 + keras.ops.erf(x * math.sqrt(0.5)))
@@ -561,23 +525,3 @@ def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
         forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
         raise ValueError(f"{name} must be {forms}, all positive integers; got {value!r}.")
     return sides
-
-
-def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
-    """Compute the mean and variance of each channel, reading a few rows at a time.
-
-    Constant channels get a variance of one, so that standardizing keeps them finite.
-    """
-    count, mean, scatter = 0, np.zeros(X.shape[-1]), np.zeros(X.shape[-1])
-    for part in row_chunks(X, rows, itemsize=8):
-        pixels = X[part].reshape(-1, X.shape[-1]).astype(np.float64)
-        shift = pixels.mean(axis=0) - mean
-        total = count + len(pixels)
-        # Chan et al.'s update, which stays exact where a sum of squares would cancel.
-        scatter += pixels.var(axis=0) * len(pixels) + shift**2 * count * len(pixels) / total
-        mean += shift * len(pixels) / total
-        count = total
-    variance = scatter / count
-    if variance.max() > np.finfo(np.float32).max:
-        raise ValueError("X has values too large to standardize in float32; scale it first.")
-    return mean, np.where(variance < np.finfo(np.float32).tiny, 1.0, variance)
