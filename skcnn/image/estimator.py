@@ -18,9 +18,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._environment import native_bfloat16
+from .._fitted import OUTPUTS
 from .._training.batches import row_chunks
 from .._training.network import State
-from ..base import OUTPUTS, KerasEstimator
+from ..base import KerasEstimator
 from .augmentation import ImageAugmenter, as_numpy
 from .files import WHITE, ImageFiles, as_paths, parse_colour
 from .networks import build_network, set_standardization
