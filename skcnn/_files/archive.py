@@ -422,7 +422,9 @@ class _Decoder:
                 f"it holds a {name}, a class that is not there; import the module that defines it "
                 "first"
             )
-        restored = LOADABLE[name](**self.decode(parameters))
+        cls, given = LOADABLE[name], self.decode(parameters)
+        former: frozenset[str] = getattr(cls, "_FORMER_PARAMETERS", frozenset())
+        restored = cls(**{key: value for key, value in given.items() if key not in former})
         restored._validate_params()
         for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
