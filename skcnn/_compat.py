@@ -7,8 +7,9 @@ optional can be absent.
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +21,9 @@ from scikeras.wrappers import BaseWrapper
 # The check of parameters, with scikit-learn's messages. Required: without it, every class would
 # check its parameters by hand.
 from sklearn.base import _fit_context as fit_context
+
+# Rows of any container. Required; in scikit-learn's documentation in spite of its name.
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -41,7 +45,9 @@ __all__ = [
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
+    "safe_indexing",
     "skip_gradient_sum",
+    "takes_sample_weight",
     "tensorflow_has_run",
     "validate_parameter_constraints",
     "validate_params",
@@ -69,6 +75,16 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
     if not weight.any():  # which scikit-learn checks itself from 1.8 on
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
+
+
+def takes_sample_weight(scorer: Callable[..., Any]) -> bool:
+    """Tell whether a scorer takes weights of samples.
+
+    The metric of a scorer of scikit-learn is private, and the signature of the scorer itself does
+    not say it. Optional: without it, validation scores of such scorers are not weighted.
+    """
+    metric = getattr(scorer, "_score_func", scorer)
+    return "sample_weight" in inspect.signature(metric).parameters
 
 
 # scikeras. Required: its public methods build a whole model.

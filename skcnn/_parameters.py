@@ -25,6 +25,8 @@ Callbacks: TypeAlias = (
     Sequence[keras.callbacks.Callback] | Mapping[str, Any] | keras.callbacks.Callback
 )
 
+Scoring: TypeAlias = str | Callable[..., float]
+
 
 class OptimizerParameters(TypedDict, total=False):
     """Types of the arguments of Keras's optimizers, which all estimators pass on."""
@@ -83,7 +85,7 @@ class OwnTrainingParameters(TypedDict, total=False):
     weight_decay: float
     early_stopping: bool
     validation_fraction: float
-    validation_data: tuple[Any, Any] | None
+    scoring: Scoring | None
     n_iter_no_change: int
     checkpoint_dir: str | os.PathLike[str] | None
     warm_start: bool
@@ -175,6 +177,8 @@ class RoutedParameters(Predictor):
     """
 
     _defaults: ClassVar[TrainingParameters] = {}
+    # Parameters of earlier versions, which files and pickles of theirs have.
+    _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -230,3 +234,13 @@ class RoutedParameters(Predictor):
         """Return the parameters that are passed on to what a prefix says."""
         parameters = self.get_params(deep=False).items()
         return {name: value for name, value in parameters if name.startswith(prefix)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle of an earlier version may have other parameters.
+        new = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        old = {name: value for name, value in state.items() if name not in self._FORMER_PARAMETERS}
+        super().__setstate__(new | old)

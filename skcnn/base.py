@@ -8,40 +8,47 @@ class, and a fit that seeds the whole process.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, Unpack
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, estimator_html_repr
+from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
-from ._files.archive import LoadError, class_name
+from ._files.archive import class_name
 from ._files.export import export
+from ._fitted import FittedNetwork, learning
 from ._parameters import (
     Callbacks,
     Optimizer,
     OptimizerParameters,
     RoutedParameters,
     Schedule,
+    Scoring,
 )
-from ._summary import as_html, as_text, layer_rows
-from ._training.batches import BatchGenerator
+from ._saved import check_history, learned, restored_network
+from ._summary import as_text, html_repr, layer_rows
+from ._training.batches import BatchGenerator, weight_of_outputs
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
-from ._training.loop import Division, TrainingRun, divide, integer_seed
-from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
+from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
+from ._training.loop import TrainingRun
+from ._training.network import Plan, State, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
-from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
+from ._training.pool import POOL, acquire
+from ._training.scoring import is_scored, monitored, validation_score
+from ._training.validation import (
+    check_groups,
+    check_validation_arguments,
+    check_validation_set,
+)
 from ._typing import fit_context
 from .heads import Head
 
@@ -53,18 +60,8 @@ if keras.backend.backend() != "tensorflow":
 
 Array = NDArray[Any]
 
-# Attributes that are made from the others, and the callbacks of a fit that is over, which hold
-# on to its network.
-NOT_PICKLED = ("model_", "_forward", "_weight_tensors", "callbacks_")
 
-# Arguments of networks that a training run chooses, not those who build them.
-CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
-
-# What a compiled call of a network returns.
-FEATURES, OUTPUTS = range(2)
-
-
-class KerasEstimator(RoutedParameters):
+class KerasEstimator(FittedNetwork, RoutedParameters):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
@@ -93,10 +90,11 @@ class KerasEstimator(RoutedParameters):
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
-    _plan: Plan
-    _state: State
-    _forward: Forward
-    _weight_tensors: list[tf.Tensor]
+    # Parameters beside them that change what the network predicts, and so what is scored.
+    _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset()
+
+    _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset({"validation_data"})
+
     history_: dict[str, list[float]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -111,7 +109,7 @@ class KerasEstimator(RoutedParameters):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "validation_data": [tuple, list, None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
@@ -132,7 +130,7 @@ class KerasEstimator(RoutedParameters):
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        validation_data: tuple[Any, Any] | None = None,
+        scoring: Scoring | None = None,
         n_iter_no_change: int = 5,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
@@ -150,7 +148,7 @@ class KerasEstimator(RoutedParameters):
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.validation_data = validation_data
+        self.scoring = scoring
         self.n_iter_no_change = n_iter_no_change
         self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
@@ -220,18 +218,12 @@ class KerasEstimator(RoutedParameters):
         """Return the parameters that the weights depend on."""
         left_out = set(self._NON_TRAINING_PARAMS)
         if not self.early_stopping:
-            left_out |= {"n_iter_no_change", "validation_data", "validation_fraction"}
-        elif self.validation_data is not None:
-            left_out.add("validation_fraction")
-        params = {
+            left_out |= {"n_iter_no_change", "scoring", "validation_fraction"}
+        return {
             name: value
             for name, value in self.get_params(deep=False).items()
             if name.partition("__")[0] not in left_out
         }
-        if params.get("validation_data") is not None:
-            # As the network sees it: the same images, wherever they are kept.
-            params["validation_data"] = self._check_validation_data()
-        return params
 
     def _check_partial_fit(self) -> None:
         """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
@@ -244,7 +236,17 @@ class KerasEstimator(RoutedParameters):
     # Training
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Fit the network.
 
         Parameters
@@ -256,16 +258,44 @@ class KerasEstimator(RoutedParameters):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. Only their proportions matter; samples of weight zero are
             left out.
+        X_val : array-like, default=None
+            Samples to validate on after every epoch, of the kind of X. `early_stopping` then
+            holds out none of X.
+        y_val : array-like, default=None
+            Targets of `X_val`.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Weights of `X_val` in the validation loss and the score. Only their proportions
+            matter.
+        groups : array-like of shape (n_samples,), default=None
+            The group of each sample, such as a patient or a scene. `early_stopping` holds out
+            whole groups, a share of `validation_fraction` of them.
 
         Returns
         -------
         self
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not valid, or an argument or parameter would have no effect.
         """
-        with reserved(self.checkpoint_dir), self._learner() as learner:
+        check_validation_arguments(
+            X_val,
+            y_val,
+            sample_weight_val,
+            groups,
+            early_stopping=self.early_stopping,
+            scoring=self.scoring,
+        )
+        with reserved(self.checkpoint_dir), learning(self) as learner:
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
-            X, y = learner._check_data(X, y, sample_weight, reset=reset)
-            learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
+            samples = learner._samples(X, y, sample_weight, reset=reset)
+            samples.groups = check_groups(groups, len(samples.X))
+            samples.validation = check_validation_set(
+                learner._check_data, X_val, y_val, sample_weight_val
+            )
+            learner._train(samples, reset, self.epochs, self.learning_rate_schedule)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -292,60 +322,33 @@ class KerasEstimator(RoutedParameters):
         schedule = self.learning_rate_schedule
         if isinstance(schedule, str):
             schedule = "constant"
-        with self._learner() as learner:
+        with learning(self) as learner:
             reset = not learner.__sklearn_is_fitted__()
-            X, y = learner._check_data(X, y, sample_weight, reset=reset, classes=classes)
-            learner._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
+            samples = learner._samples(X, y, sample_weight, reset=reset, classes=classes)
+            learner._train(samples, reset, 1, schedule, resumable=False)
         return self
 
-    @contextmanager
-    def _learner(self) -> Iterator[Self]:
-        """Train a copy, and put what it learned in place in one step where nothing failed.
-
-        Until then this estimator stays as it was, for threads that predict with it and for the
-        caller of a fit that raises.
-        """
-        before = vars(self).copy()
-        learner = self._snapshot()
-        learner.__dict__ = before.copy()
-        yield learner
-        after = vars(learner)
-        learned = {
-            name: value
-            for name, value in after.items()
-            if name not in before or before[name] is not value
-        }
-        # Not what another fit learned meanwhile or before.
-        kept = {
-            name: value
-            for name, value in vars(self).copy().items()
-            if name in after or not name.endswith("_")
-        }
-        self.__dict__ = kept | learned
-
-    def _snapshot(self) -> Self:
-        """Return this estimator as it is now, which a fit in another thread does not change."""
-        snapshot = object.__new__(type(self))
-        snapshot.__dict__ = self.__dict__
-        return snapshot
+    def _samples(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
+    ) -> Samples:
+        """Check samples, weigh them, and learn what prediction compares with."""
+        inputs, targets = self._check_data(X, y, sample_weight, reset=reset, classes=classes)
+        parts = self._weight_parts(targets)
+        weight, rows = weigh(inputs, targets, sample_weight, parts, self._head)
+        self._learn_statistics(inputs, rows)
+        return Samples(inputs, targets, (X, y), sample_weight, weight, rows)
 
     def _train(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        reset: bool,
-        epochs: int,
-        schedule: Any,
-        resumable: bool = True,
+        self, samples: Samples, reset: bool, epochs: int, schedule: Any, resumable: bool = True
     ) -> None:
-        """Divide the data, build or take a network, train it, and keep what it has learned."""
+        """Divide the samples, build or take a network, train it, and keep what it has learned."""
         check_not_forked()
         check_floatx()
+        X, y, head = samples.X, samples.y, self._head
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
-        seed, checkpoint = self._draw_seed(), None
+        seed, checkpoint = draw_seed(self.random_state), None
         if self.checkpoint_dir is not None and resumable:
-            identity = self._identity(X, y, sample_weight, reset, seed)
+            identity = self._identity(samples, reset, seed)
             checkpoint = Checkpoint(self.checkpoint_dir, identity, seed)
             seed = checkpoint.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
@@ -353,8 +356,9 @@ class KerasEstimator(RoutedParameters):
         self.callbacks_ = make_callbacks(
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )
-        division = self._divide(X, y, sample_weight, split_seed)
-        head, plan = self._head, self._training_plan(X, y, reset)
+        fraction = self.validation_fraction if self.early_stopping else None
+        division = divide(samples, head, fraction, split_seed)
+        plan = self._training_plan(X, y, reset)
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         if reset:
             network.start(integer_seed(build_seed))
@@ -362,22 +366,21 @@ class KerasEstimator(RoutedParameters):
         else:
             network.load(self._state)
         network.set_optimizer(optimizer)
+        validation = division.validation
+        batches = validation.batches(self.batch_size) if validation else None
         run = TrainingRun(
             network,
             self._batches(X, y, division, integer_seed(order_seed)),
-            division.validation,
+            batches,
+            score=validation_score(self, network, validation),
             history={} if reset else self.history_,
             epochs=epochs,
-            monitor=(f"val_{head.monitor}", head.mode) if self.early_stopping else None,
+            monitor=monitored(self.scoring, head) if self.early_stopping else None,
             patience=self.n_iter_no_change,
             checkpoint=checkpoint,
         )
-        completed = run.train(
-            schedule,
-            optimizer,
-            [*self.callbacks_, *self._own_callbacks(division.validation)],
-            self.verbose,
-        )
+        callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
+        completed = run.train(schedule, optimizer, callbacks, self.verbose)
         self._learn_from(run)
         if completed and run.unchanged:
             POOL.release(key, network)
@@ -414,81 +417,31 @@ class KerasEstimator(RoutedParameters):
                     "warm_start=False."
                 )
 
-    def _divide(
-        self, X: Any, y: Any, sample_weight: Any, seed: np.random.SeedSequence
-    ) -> Division:
-        """Choose the rows to train on, their weights, and what to validate on."""
-        head = self._head
-        division = divide(
-            X,
-            y,
-            sample_weight,
-            self._weight_parts(y),
-            head,
-            self.validation_fraction
-            if self.early_stopping and self.validation_data is None
-            else None,
-            seed,
-        )
-        self._learn_statistics(X, division.weighted)
-        if self.validation_data is not None:
-            division.validation = BatchGenerator(
-                *self._check_validation_data(), batch_size=self.batch_size, shuffle=False
-            )
-        elif division.held_out is not None:
-            division.validation = BatchGenerator(
-                X, y, batch_size=self.batch_size, indices=division.held_out, shuffle=False
-            )
-        return division
-
     def _batches(self, X: Any, y: Any, division: Division, seed: int) -> BatchGenerator:
         return BatchGenerator(
             X,
             y,
-            division.weight_of_outputs(y),
+            weight_of_outputs(division.weight, y),
             batch_size=self.batch_size,
             indices=division.rows,
             random_state=seed,
             **self._batch_options(),
         )
 
-    def _check_validation_data(self) -> tuple[Any, Any]:
-        data = self.validation_data
-        assert data is not None
-        if len(data) != 2:
-            raise ValueError(
-                "validation_data must be a pair (X, y), got a "
-                f"{type(data).__name__} of length {len(data)}."
-            )
-        try:
-            return self._check_data(*data, reset=False)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
-
-    def _identity(
-        self, X: Array, y: Array, sample_weight: Any, reset: bool, seed: int
-    ) -> dict[str, str]:
-        """Say what a training is of, so that none goes on as another."""
-        given = None if sample_weight is None else np.asarray(sample_weight)
-        values: dict[str, Any] = {
+    def _identity(self, samples: Samples, reset: bool, seed: int) -> dict[str, str]:
+        """Fingerprint what the weights depend on, so that no other run resumes from them."""
+        values = samples.identity(stops_early=self.early_stopping) | {
             "estimator": class_name(type(self)),
-            "X": X,
-            "y": y,
-            "sample_weight": given,
             "random_state": None if self.random_state is None else seed,
             "weights to start from": None if reset else self._state.weights,
+            **self._training_params(),
+            "precision": self.precision_,
         }
-        values |= self._training_params()
-        values["precision"] = self.precision_
+        if samples.validation is not None:
+            values.pop("validation_fraction", None)
+        if self.early_stopping and is_scored(self.scoring, samples.validation, self._head):
+            values |= {name: getattr(self, name) for name in self._PREDICTION_PARAMS}
         return {name: digest(value) for name, value in values.items()}
-
-    def _draw_seed(self) -> int:
-        # None is fresh entropy, not NumPy's global generator, which must stay as it was.
-        if self.random_state is None:
-            return int(np.random.SeedSequence().generate_state(1)[0])
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _make_optimizer(self, schedule: Any) -> keras.optimizers.Optimizer:
         return make_optimizer(
@@ -499,50 +452,7 @@ class KerasEstimator(RoutedParameters):
             self._routed("optimizer__"),
         )
 
-    # Prediction
-
-    def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
-        """Run the network over X and return its outputs, float32.
-
-        With `then` return what it makes of the outputs of some rows, which bounds the memory.
-        """
-        return self._run(X, OUTPUTS, then)
-
-    def _predictions(self, X: Any) -> Array:
-        """Run the network over X and return its outputs as the head decodes them."""
-        fitted = self._snapshot()  # its head and network are of one fit
-        check_is_fitted(fitted)
-        return fitted._outputs(X, fitted._head.decode)
-
-    def _features(self, X: Any) -> Array:
-        """Run the network over X and return the inputs of its last layer, float32."""
-        return self._run(X, FEATURES)
-
-    def _run(self, X: Any, output: int, then: Callable[[Array], Array] | None = None) -> Array:
-        check_is_fitted(self)
-        check_not_forked()
-        fitted = self._snapshot()
-        X = fitted._check_inputs(X)
-        predict = functools.partial(fitted._predict_batch, output=output)
-        return predict_in_parts(predict, X, fitted._forward.n_outputs, then)
-
-    def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
-        return self._forward(batch, self._weight_tensors)[output]
-
-    def _keep(self, state: State) -> None:
-        check_not_forked()
-        self._state = state
-        self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        # Traced now, so that prediction may come from many threads.
-        self._forward = forward(self._plan)
-        self.__dict__.pop("model_", None)
-
-    def _network(self, **changes: Any) -> keras.Model:
-        """Build the network with its weights, with some arguments changed."""
-        check_not_forked()
-        model = self._plan.changed(**changes).model()
-        model.set_weights(self._state.weights)
-        return model
+    # The network
 
     def _network_to_export(self) -> keras.Model:
         """Build the network so that other runtimes can run it."""
@@ -565,8 +475,8 @@ class KerasEstimator(RoutedParameters):
         """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
 
         The file has the parameters, what was learned, and the versions of the libraries. Not
-        `callbacks`, `checkpoint_dir`, `validation_data` and a `random_state` that is a generator:
-        a warning names what is left out.
+        `callbacks`, `checkpoint_dir`, a `scoring` that is a function and a `random_state` that is
+        a generator: a warning names what is left out.
 
         Parameters
         ----------
@@ -581,15 +491,7 @@ class KerasEstimator(RoutedParameters):
         OSError
             If the file cannot be written.
         """
-        learned: dict[str, Any] = {}
-        if self.__sklearn_is_fitted__():
-            if not is_finite(self._state):
-                raise ValueError(
-                    f"This {type(self).__name__} cannot be saved: its network has weights that "
-                    "are not finite. Fit it again, with a smaller learning_rate."
-                )
-            learned = {"network": self._plan.arguments, "state": vars(self._state)}
-        estimators.save(self, path, learned)
+        estimators.save(self, path, learned(self))
 
     def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
         """Write the fitted network for a runtime without skcnn.
@@ -621,27 +523,14 @@ class KerasEstimator(RoutedParameters):
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
         """Take what a file says was learned, once it is checked."""
-        former = self._former_arguments
-        arguments = {former.get(name, name): value for name, value in network}
-        plan, learned = Plan(type(self)._build, tuple(arguments.items())), State(**state)
-        known = inspect.signature(plan.build).parameters
-        needed = {name for name, each in known.items() if each.default is each.empty}
-        if not needed <= set(arguments) <= set(known) - CHOSEN_IN_TRAINING:
-            raise LoadError(f"its network has the arguments {list(arguments)}")
-        self._check_restored(arguments, learned)
-        check_state(plan, learned)
-        self._plan = plan
-        self._keep(learned)
+        self._plan, restored = restored_network(self, network, state)
+        self._keep(restored)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         """Check that what a file says was learned belongs together."""
-        for values in self.history_.values():
-            if len(values) != self.n_iter_ or not all(isinstance(v, float) for v in values):
-                raise ValueError("its history_ is not that of its training")
-        if not 0 <= self.best_iteration_ <= self.n_iter_:
-            raise ValueError(f"its best_iteration_={self.best_iteration_} is not of its training")
+        check_history(self.history_, self.n_iter_, self.best_iteration_)
 
-    # Display and state
+    # Display
 
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""
@@ -649,26 +538,8 @@ class KerasEstimator(RoutedParameters):
         print(as_text(layer_rows(self.model_)))
 
     def _html_repr(self) -> str:
-        """Make what a notebook shows: scikit-learn's diagram, and under it the layers."""
-        diagram: str = estimator_html_repr(self)
-        if self.__sklearn_is_fitted__():
-            rows = layer_rows(self.model_)
-            return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows)
-        names = self._layer_names()
-        return diagram + as_html("Network", [(name, "", "") for name in names]) * bool(names)
+        return html_repr(self)
 
     def _layer_names(self) -> list[str]:
         """List what is known of the layers before the data are."""
         return []
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in NOT_PICKLED}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if self.__sklearn_is_fitted__():
-            self._keep(self._state)

@@ -13,8 +13,9 @@ ROOT = Path(skcnn.__file__).parent
 LEVELS = [
     {"image", "sequence"},
     {"base", "heads"},
-    {"_parameters", "_summary", "_training", "metrics"},
-    {"_files", "_strings"},
+    {"_fitted", "_parameters", "_saved", "_summary"},
+    {"_training", "metrics"},
+    {"_files", "_missing", "_strings"},
     {"_compat", "_environment", "_typing"},
 ]
 MODULES = sorted(

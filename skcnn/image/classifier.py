@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from numbers import Real
 from typing import Any, ClassVar, TypedDict, Unpack
@@ -15,6 +14,7 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._compat import Interval, StrOptions
+from .._missing import check_no_missing
 from .._training.network import State
 from .._typing import ClassifierMixin
 from ..heads import ClassesHead, LabelsHead
@@ -107,15 +107,21 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
@@ -373,20 +379,9 @@ def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
 def _check_no_missing(y: Any) -> None:
     """Refuse labels that are missing, before NumPy makes text of them beside other text."""
     labels = y if hasattr(y, "dtype") else np.array(y, dtype=object)
-    if (
-        not issparse(labels)
-        and labels.ndim == 1
-        and not (isinstance(labels, np.ndarray) and labels.dtype.kind != "O")
-    ):
-        for row, label in enumerate(np.asarray(labels, dtype=object)):
-            if (
-                label is None
-                or label is getattr(sys.modules.get("pandas"), "NA", None)
-                or (isinstance(label, float) and math.isnan(label))
-            ):
-                raise ValueError(
-                    f"y has the label {label!r} in row {row}; each sample needs a label."
-                )
+    numbers = isinstance(labels, np.ndarray) and labels.dtype.kind != "O"
+    if not issparse(labels) and labels.ndim == 1 and not numbers:
+        check_no_missing(labels, "y", "label")
 
 
 def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: Array) -> Array:

@@ -17,10 +17,11 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._environment import native_bfloat16
+from .._fitted import OUTPUTS
 from .._parameters import TrainingParameters
 from .._training.network import State
 from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from ..base import OUTPUTS, KerasEstimator
+from ..base import KerasEstimator
 from .augmentation import ImageAugmenter, as_numpy
 from .files import WHITE, ImageFiles, as_paths, parse_colour
 from .networks import build_network, set_standardization
@@ -101,6 +102,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         "shift_averaging",
     }
     _defaults: ClassVar[TrainingParameters] = {"optimizer": "muon"}
+    _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset({"flip_averaging", "shift_averaging"})
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
     _former_arguments: ClassVar[dict[str, str]] = {"n_classes": "n_outputs"}

@@ -83,15 +83,21 @@ class FeedForward(Preset):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
@@ -241,15 +247,21 @@ class MiniCNN(Preset):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
@@ -399,15 +411,21 @@ class StackedCNN(Preset):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
@@ -559,15 +577,21 @@ class VGGLite(Preset):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
@@ -729,15 +753,21 @@ class SpeedNet(Preset):
     weight_decay : float, default=0.0
         Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Whether to stop when the metric on validation data has not improved for `n_iter_no_change`
-        epochs, and to restore the weights of the best epoch. The metric is the accuracy of
-        classes, the subset accuracy of several labels a sample, the loss of numbers and the exact
-        match of strings. Refused in ``partial_fit``.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, in (0, 1), that `early_stopping` holds out for validation,
-        stratified by class. Has no effect without it.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch, also instead of a share of the training data.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
         Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
         without it.
