@@ -80,8 +80,8 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
 def takes_sample_weight(scorer: Callable[..., Any]) -> bool:
     """Tell whether a scorer takes weights of samples.
 
-    The metric of a scorer of scikit-learn is private, and the signature of the scorer itself does
-    not say it. Optional: without it, validation scores of such scorers are not weighted.
+    Every scorer of scikit-learn has the argument, its metric may not. Optional: without it, a
+    metric that takes no weights is called with them and raises a TypeError.
     """
     metric = getattr(scorer, "_score_func", scorer)
     return "sample_weight" in inspect.signature(metric).parameters
