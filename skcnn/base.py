@@ -356,8 +356,12 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         self.callbacks_ = make_callbacks(
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )
+
         fraction = self.validation_fraction if self.early_stopping else None
         division = divide(samples, head, fraction, split_seed)
+        validation = division.validation
+        batches = validation.batches(self.batch_size) if validation else None
+
         plan = self._training_plan(X, y, reset)
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         if reset:
@@ -366,8 +370,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         else:
             network.load(self._state)
         network.set_optimizer(optimizer)
-        validation = division.validation
-        batches = validation.batches(self.batch_size) if validation else None
+
         run = TrainingRun(
             network,
             self._batches(X, y, division, integer_seed(order_seed)),
@@ -381,6 +384,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         )
         callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
         completed = run.train(schedule, optimizer, callbacks, self.verbose)
+
         self._learn_from(run)
         if completed and run.unchanged:
             POOL.release(key, network)
