@@ -367,11 +367,13 @@ def test_a_file_cannot_take_more_memory_than_its_size(written, tmp_path):
     np.lib.format.write_array_header_1_0(
         header, {"descr": "<f4", "fortran_order": False, "shape": (2**40,)}
     )
-    refused(tmp_path, pack(document, [header.getvalue(), *arrays[1:]]), "another size")
+    refused(
+        tmp_path, pack(document, [header.getvalue(), *arrays[1:]]), "size differs from its header"
+    )
     network = dict(item["tuple"] for item in dict(document["content"]["dict"])["network"]["tuple"])
     assert network["architecture"].startswith("CONV-2")
     text = json.dumps(document).replace(network["architecture"], "CONV-2 -> FC-100000 -> FCS")
-    refused(tmp_path, pack(json.loads(text), arrays), "not those of its network")
+    refused(tmp_path, pack(json.loads(text), arrays), "do not match its network")
 
 
 PRIME = 2**61 - 1  # hash(n) is n modulo this
@@ -548,7 +550,7 @@ def test_what_is_not_learnt_is_not_set(written, tmp_path, name):
     document, arrays = written
     attributes = dict(document["content"]["dict"])["estimator"]["attributes"]["dict"]
     attributes.append([name, 3])
-    refused(tmp_path, pack(document, arrays), "no name of a learned attribute")
+    refused(tmp_path, pack(document, arrays), "not the name of a learned attribute")
 
 
 @pytest.mark.parametrize("key", [(1, 2), 2**70, np.complex128(1)])
