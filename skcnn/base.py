@@ -1,4 +1,4 @@
-"""The scikit-learn estimator around a Keras model, and the plug-in point for new ones.
+"""KerasEstimator: the base class of all estimators, and the plug-in point for new ones.
 
 scikeras is used by composition, for the routing of parameters such as ``optimizer__momentum``.
 Inheriting from it would bring its old ``_more_tags``, which scikit-learn refuses in any base
@@ -75,22 +75,22 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     signature.
     """
 
-    # Builds the network from what `_network_arguments` returns, and with these the one to train.
+    # Builds the network from `_network_arguments`; the training network also gets these.
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
 
-    # Arguments of the network that are not named after their parameter, and those that files of
-    # earlier versions have under another name.
+    # Network arguments with another name than their parameter, and network arguments that had
+    # another name in files of earlier versions.
     _parameter_of: ClassVar[dict[str, str]] = {}
     _former_arguments: ClassVar[dict[str, str]] = {}
 
-    # Parameters that do not change the weights, or only through what is compared anyway: the
-    # seed, the shape of X, the precision and the weights to start from. A subclass adds its own.
+    # Parameters that do not change the weights, or only through values that a checkpoint compares
+    # anyway: seed, shape of X, precision and initial weights. A subclass adds its own.
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = frozenset(
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
-    # Parameters beside them that change what the network predicts, and so what is scored.
+    # Those of them that change predictions, and so the value of a scorer.
     _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset()
 
     _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset({"validation_data"})
@@ -161,7 +161,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
 
     @property
     def _head(self) -> Head:
-        """The head of the network that is fitted, from what was learned of the targets."""
+        """The head of the fitted network, from the learned attributes of the targets."""
         raise NotImplementedError
 
     def _check_data(
@@ -169,7 +169,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     ) -> tuple[Any, Any]:
         """Validate inputs and targets, and encode the targets with the head.
 
-        With `reset` the estimator learns shapes and labels from them, without it compares.
+        With `reset`, learn shapes and labels; otherwise compare with the learned ones.
         """
         raise NotImplementedError
 
@@ -178,40 +178,40 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         raise NotImplementedError
 
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
-        """Return the arguments of `_build` for these data, values that can be hashed or Keyed."""
+        """Return the arguments of `_build` for these data; each is hashable or `Keyed`."""
         raise NotImplementedError
 
     def _metadata(self) -> dict[str, Any]:
-        """Return what users of the exported network need, for JSON."""
+        """Return the metadata of an exported network; must be JSON serializable."""
         raise NotImplementedError
 
-    # What a subclass may do differently
+    # What a subclass may override
 
     def _learn_statistics(self, X: Any, rows: Array) -> None:
-        """Learn from the rows that are trained on what prediction compares with."""
+        """Learn statistics of the training rows, with which prediction compares its inputs."""
 
     def _initialize(
         self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
-        """Set the initial values that depend on the rows that are trained on."""
+        """Set the initial weights that depend on the training rows."""
         bias = self._head.bias(y, rows, weight)
         if bias is not None:
             model.layers[-1].bias.assign(bias)
 
     def _weight_parts(self, y: Any) -> dict[str, Array]:
-        """Return weights of samples that parameters ask for, by the name of the parameter."""
+        """Return sample weights that follow from parameters, by the name of the parameter."""
         return {}
 
     def _choose_precision(self, X: Any) -> str:
-        """Choose in what to train on these data where `precision` is "auto"."""
+        """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
 
     def _batch_options(self) -> dict[str, Any]:
-        """Return options of the batches that are trained on."""
+        """Return options of the training batches."""
         return {}
 
     def _own_callbacks(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
-        """Make the callbacks that parameters of the subclass ask for."""
+        """Create the callbacks that follow from parameters of the subclass."""
         return []
 
     def _training_params(self) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         }
 
     def _check_partial_fit(self) -> None:
-        """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
+        """Refuse parameters that need all data, because ``partial_fit`` sees a part of them."""
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True, which would hold out a part "
@@ -247,7 +247,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         sample_weight_val: Any = None,
         groups: Any = None,
     ) -> Self:
-        """Fit the network.
+        """Fit the network to training data.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     def _samples(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
     ) -> Samples:
-        """Check samples, weigh them, and learn what prediction compares with."""
+        """Check and weigh the samples, and learn their statistics."""
         inputs, targets = self._check_data(X, y, sample_weight, reset=reset, classes=classes)
         parts = self._weight_parts(targets)
         weight, rows = weigh(inputs, targets, sample_weight, parts, self._head)
@@ -341,7 +341,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     def _train(
         self, samples: Samples, reset: bool, epochs: int, schedule: Any, resumable: bool = True
     ) -> None:
-        """Divide the samples, build or take a network, train it, and keep what it has learned."""
+        """Divide the samples, build or reuse a network, train it, and store the result."""
         check_not_forked()
         check_floatx()
         X, y, head = samples.X, samples.y, self._head
@@ -390,17 +390,17 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             POOL.release(key, network)
 
     def _learn_from(self, run: TrainingRun) -> None:
-        """Keep what a training run has learned."""
+        """Set the learned attributes from a training run."""
         self.history_ = run.history
         self.n_iter_ = len(run.history["loss"])
         self.best_iteration_ = run.best_iteration
         self._keep(run.state())
         if self.callbacks_:
-            # The network that was trained serves other fits; theirs is a copy.
+            # The trained network is reused by other fits, so callbacks get a copy.
             hand_over(self.callbacks_, run.network.model, self.model_)
 
     def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
-        """Plan the network to train, which goes on with the fitted one unless `reset`."""
+        """Plan the training network; without `reset` it must equal the fitted one."""
         arguments = self._network_arguments(X, y)
         asked = Plan(type(self)._build, tuple(arguments.items()))
         if reset:
@@ -411,7 +411,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         return self._plan.changed(**asked.keyed, **chosen)
 
     def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
-        """Refuse to continue with a network other than the one that was fitted."""
+        """Refuse to continue training with another network than the fitted one."""
         for name, value in asked.items():
             if learned[name] != value:
                 raise ValueError(
@@ -433,7 +433,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         )
 
     def _identity(self, samples: Samples, reset: bool, seed: int) -> dict[str, str]:
-        """Fingerprint what the weights depend on, so that no other run resumes from them."""
+        """Fingerprint data and parameters, so that only the same run resumes from a checkpoint."""
         values = samples.identity(stops_early=self.early_stopping) | {
             "estimator": class_name(type(self)),
             "random_state": None if self.random_state is None else seed,
@@ -459,12 +459,12 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     # The network
 
     def _network_to_export(self) -> keras.Model:
-        """Build the network so that other runtimes can run it."""
+        """Build the network with operations that other runtimes support."""
         return self._network()
 
     @functools.cached_property
     def model_(self) -> keras.Model:
-        """A copy of the network, compiled; what is done to it does not change the estimator."""
+        """A compiled copy of the network; changing it does not change the estimator."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
         model, head = self._network(), self._head
@@ -526,12 +526,12 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         export(self._network_to_export, self._metadata(), path, format)
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
-        """Take what a file says was learned, once it is checked."""
+        """Restore the learned network from a file, after checking it."""
         self._plan, restored = restored_network(self, network, state)
         self._keep(restored)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
-        """Check that what a file says was learned belongs together."""
+        """Check that the learned attributes from a file are consistent."""
         check_history(self.history_, self.n_iter_, self.best_iteration_)
 
     # Display
@@ -545,5 +545,5 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         return html_repr(self)
 
     def _layer_names(self) -> list[str]:
-        """List what is known of the layers before the data are."""
+        """List the layers that are known before ``fit``."""
         return []
