@@ -141,4 +141,5 @@ def check_groups(groups: Any, n_samples: int) -> Array | None:
     try:
         return np.unique(values, return_inverse=True)[1]
     except TypeError as error:
-        raise TypeError(f"groups must have values of one kind: {error}.") from error
+        kinds = " and ".join(sorted({type(value).__name__ for value in values}))
+        raise TypeError(f"groups must have values of one type, got {kinds}.") from error
