@@ -32,7 +32,7 @@ UPDATE_RMS = 0.2
 def orthogonalizer(a: float, b: float, c: float, n_steps: int) -> Any:
     """Trace the Newton-Schulz iteration of Keras's Muon once for the kernels of all shapes.
 
-    Traced for each kernel, it takes a third of the time of the first fit of VGGLite.
+    Traced for each kernel, the first fit of VGGLite takes 1.1 times the processor time.
     """
 
     def orthogonalize(matrix: Any) -> Any:
