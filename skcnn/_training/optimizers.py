@@ -50,7 +50,9 @@ class Muon(MuonHooks):
     """Keras's Muon [1]_, extended to the kernels of convolutions.
 
     A kernel is reshaped to a matrix with one column per filter. Adam trains biases, normalization
-    parameters and the fully connected layers of skcnn's networks.
+    parameters and the fully connected layers of skcnn's networks. With Adam for all, VGGLite
+    reaches an accuracy 9.3 points lower in five epochs (``docs/guide/performance.rst``), and 0.9
+    points lower with Muon for the hidden fully connected layers, too.
 
     Parameters
     ----------
@@ -160,6 +162,8 @@ PEAK_LEARNING_RATES = {
 CONSTANT_LEARNING_RATES = {"adadelta": 1.0}
 
 
+# One cycle is the default: in five epochs a constant rate costs VGGLite 4.0 points of accuracy,
+# and a cosine 10.1 (docs/guide/performance.rst).
 def one_cycle(progress: float) -> float:
     """Rise linearly over the first quarter of the training run, then fall linearly to zero."""
     return progress / 0.25 if progress < 0.25 else (1 - progress) / 0.75

@@ -37,7 +37,9 @@ VGG_LITE = (
 
 SIDES = ("height", "width", "channels")
 
-# How far shift averaging moves images, in pixels along both axes, and the weights.
+# How far shift averaging moves images, in pixels along both axes, and the weights. With flips
+# it gains VGGLite 1.6 points of accuracy after ten augmented epochs (one seed), flips alone 1.4
+# (docs/guide/performance.rst).
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
 
 # Channels of grey, grey with alpha, colour, and colour with alpha.
@@ -55,7 +57,8 @@ INTEGER_FILES = ("uint8", "uint16")
 # No targets, as there are none in prediction.
 UNSET: Any = object()
 
-# On smaller images bfloat16 is no faster than float32.
+# On smaller images bfloat16 is no faster than float32. On those of CIFAR-10 it saves a third of
+# the time of VGGLite and costs 0.7 points of accuracy (docs/guide/performance.rst).
 MIXED_PRECISION_PIXELS = 256
 
 
