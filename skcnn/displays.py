@@ -12,8 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from .image.augmentation import as_numpy, read_if_paths, refuse_for_arrays
-from .image.files import WHITE, Array, as_paths, read_images
+from .image.arrays import ImageArrays, as_numpy, images_as_rows, is_image_list
+from .image.files import Array, as_paths, read_images
+from .image.sizes import WHITE
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -66,6 +67,8 @@ class AugmentationDisplay:
         *,
         n_variants: int = 6,
         random_state: int | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
         background: Any = "white",
         ax: Any = None,
     ) -> Self:
@@ -76,12 +79,16 @@ class AugmentationDisplay:
         estimator : ImageAugmenter
             What augments, with a ``transform`` that takes a ``random_state``.
         X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
-            The images, or paths of image files of one size. Of channels that are neither one nor
-            three the first is drawn.
+            The images, or paths of image files, or a list of images. Of channels that are neither
+            one nor three the first is drawn.
         n_variants : int, default=6
             Variants of each image.
         random_state : int, default=None
             Seed of the augmentation.
+        image_size : int or tuple of (height, width), default=None
+            Size to resize the images to. None refuses images of different sizes.
+        resize : {"stretch", "crop", "pad"}, default="stretch"
+            How, as in the estimators.
         background : str or tuple of (red, green, blue), default="white"
             What the transparent pixels of image files show.
         ax : matplotlib.axes.Axes, default=None
@@ -92,7 +99,7 @@ class AugmentationDisplay:
         AugmentationDisplay
             The display, drawn.
         """
-        X = read_if_paths(X, background)
+        X = images_as_rows(X, image_size=image_size, resize=resize, background=background)[:]
         images = check_images(X)
         # One call for all variants, so that mixup has partners even for a single image.
         changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
@@ -384,6 +391,7 @@ class MisclassifiedImagesDisplay:
         MisclassifiedImagesDisplay
             The display, drawn.
         """
+        has_background = as_paths(X) is not None or is_image_list(X)
         return cls.from_predictions(
             X,
             y,
@@ -393,7 +401,7 @@ class MisclassifiedImagesDisplay:
             class_names=class_names,
             n_columns=n_columns,
             figure=figure,
-            background="white" if as_paths(X) is None else _background(estimator),
+            background=_background(estimator) if has_background else "white",
         )
 
     @classmethod
@@ -439,11 +447,10 @@ class MisclassifiedImagesDisplay:
         MisclassifiedImagesDisplay
             The display, drawn.
         """
-        # Files one by one, as their sizes may differ.
         paths = as_paths(X)
-        if paths is None:
-            X = check_images(X)
-            refuse_for_arrays(X, None, background)
+        is_list = paths is None and is_image_list(X)
+        if paths is None and not is_list:
+            X = check_images(images_as_rows(X, background=background))
         y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
         classes = np.asarray(classes)
         names = classes if class_names is None else np.asarray(class_names)
@@ -457,10 +464,13 @@ class MisclassifiedImagesDisplay:
         probability = y_proba.max(axis=1)
         wrong = np.flatnonzero(classes[best] != y_true)
         rows = wrong[np.argsort(-probability[wrong], kind="stable")][:n_images]
-        if paths is None:
-            chosen = list(X[rows])
-        else:
+        # Of many sizes one by one.
+        if paths is not None:
             chosen = [read_images([path], background=background)[0] for path in paths[rows]]
+        elif is_list:
+            chosen = [ImageArrays([X[row]], background=background)[:][0] for row in rows]
+        else:
+            chosen = list(X[rows])
         shown = dict(zip(classes.tolist(), names.tolist(), strict=True))
         true = np.array([shown.get(label, label) for label in y_true[rows].tolist()])
         display = cls(chosen, true, names[best[rows]], probability[rows])
@@ -667,15 +677,7 @@ class SaliencyDisplay:
                     f"{len(codes)} images, got {y.tolist()}."
                 )
             codes = np.searchsorted(classes, y)
-        paths = as_paths(X)
-        if paths is not None:
-            X = read_images(
-                paths,
-                shape=estimator.input_shape_,
-                image_size=estimator.image_size_,
-                background=estimator.background_,
-            )
-        images = np.asarray(X).reshape(-1, *estimator.input_shape_)
+        images = estimator._check_inputs(X)[:]  # as the network sees them
         rows = np.arange(len(codes))
         maps = grad_cam(estimator.model_, images, codes)
         display = cls(check_images(images), maps, classes[codes], probability[rows, codes])

@@ -21,7 +21,7 @@ from .._files.archive import loadable
 from .._training.batches import BatchGenerator, row_chunks
 from .._training.network import compiles
 from ..heads import OneHot
-from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
+from .arrays import as_numpy, as_rows, images_as_rows
 
 Array = NDArray[Any]
 
@@ -29,19 +29,6 @@ Array = NDArray[Any]
 # Values in the rows of an epoch from which on it pays to have XLA compile the layers that it can
 # fuse: they then take a tenth of the time, after half a second of compiling.
 FUSED_VALUES = 2**24
-
-
-def as_numpy(X: Any, name: str) -> Any:
-    """Convert an array of another library of the array API standard, return all else as it is."""
-    if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
-        return X
-    try:
-        return np.asarray(X)
-    except Exception as error:  # a library's own, where the array is on a device
-        raise ValueError(
-            f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
-            "convert it to a NumPy array."
-        ) from error
 
 
 @loadable
@@ -169,22 +156,32 @@ class ImageAugmenter(BaseEstimator):
         self.fill_mode = fill_mode
 
     def transform(
-        self, X: Any, *, random_state: int | None = None, background: Any = "white"
+        self,
+        X: Any,
+        *,
+        random_state: int | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
+        background: Any = "white",
     ) -> Array:
         """Augment images for a look at them.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
-            The images, or paths of image files of one size.
+            The images, or paths of image files, or a list of images.
         random_state : int, default=None
             Seed of the changes.
+        image_size : int or tuple of (height, width), default=None
+            Size to resize the images to. None refuses images of different sizes.
+        resize : {"stretch", "crop", "pad"}, default="stretch"
+            How, as in the estimators.
         background : str or tuple of (red, green, blue), default="white"
             What the transparent pixels of image files show.
 
         Returns
         -------
-        ndarray of the shape of X
+        ndarray of the shape of X, or (n_samples, height, width, channels) where it is resized
             Changed images, of the dtype of X where that is uint8 or floating and else float32.
 
         Raises
@@ -192,8 +189,13 @@ class ImageAugmenter(BaseEstimator):
         ValueError
             If X are not images or a parameter is out of its range.
         """
-        X = read_if_paths(X, background)
-        images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+        X = images_as_rows(X, image_size=image_size, resize=resize, background=background)
+        images = check_array(
+            X[:] if hasattr(X, "fingerprint") else X,
+            ensure_2d=False,
+            allow_nd=True,
+            input_name="X",
+        )
         if images.ndim not in (3, 4):
             raise ValueError(
                 "X must be images of shape (n_samples, height, width[, channels]), got an array "
@@ -290,8 +292,9 @@ class SampleGenerator(BatchGenerator):
     Parameters
     ----------
     X : array of shape (n_samples, ...) or array-like of paths of shape (n_samples,)
-        The inputs, of any real dtype; a `numpy.memmap` stays on disk. Augmentation needs
-        images, of shape (n_samples, height, width, channels).
+        The inputs, of any real dtype; a `numpy.memmap` stays on disk. A list of images of many
+        sizes is taken, too. Augmentation needs images, of shape (n_samples, height, width,
+        channels).
     y : array-like of shape (n_samples, ...)
         The targets, or what reads like an array by rows. Under mixup integer labels become
         one-hot rows, for a loss such as ``categorical_crossentropy``.
@@ -307,10 +310,12 @@ class SampleGenerator(BatchGenerator):
         Seed of the orders and the augmentation. None takes one from the operating system.
     indices : array-like of int, default=None
         The rows to use. None uses all of them.
-    image_size : tuple of (height, width), default=None
-        Size to resize image files to. None refuses files of different sizes.
+    image_size : int or tuple of (height, width), default=None
+        Size to resize images to. None refuses images of different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How, as in the estimators.
     background : str or tuple of (red, green, blue), default="white"
-        What the transparent pixels of image files show.
+        What transparent pixels and padding show.
     workers : int, default=1
         Threads that prepare batches.
 
@@ -361,7 +366,8 @@ class SampleGenerator(BatchGenerator):
         shuffle: bool = True,
         random_state: int | None = None,
         indices: Any = None,
-        image_size: Sequence[int] | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
         background: Any = "white",
         workers: int = 1,
     ) -> None:
@@ -371,15 +377,9 @@ class SampleGenerator(BatchGenerator):
             {name: given[name] for name in self._parameter_constraints},
             caller_name=type(self).__name__,
         )
-        paths = as_paths(X)
-        if paths is None:
-            X = _rows_of(as_numpy(X, "X"))
-            refuse_for_arrays(X, image_size, background)
-        else:
-            X = ImageFiles(paths, image_size=image_size, background=background)
         super().__init__(
-            X,
-            _rows_of(as_numpy(y, "y")),
+            images_as_rows(X, image_size=image_size, resize=resize, background=background),
+            as_rows(as_numpy(y, "y")),
             sample_weight,
             batch_size=batch_size,
             augmentation=augmentation,
@@ -463,32 +463,6 @@ def _mixable(y: Any) -> Any:
             f"mixup mixes labels: y must be one-hot rows or integers from 0, got {y.dtype} values."
         )
     return OneHot(y, int(y.max()) + 1)
-
-
-def _rows_of(X: Any) -> Any:
-    """Return what makes its rows when they are read as it is, and all else as an array."""
-    return X if hasattr(X, "shape") and not hasattr(X, "__array__") else np.asarray(X)
-
-
-def read_if_paths(X: Any, background: Any) -> Any:
-    """Read images where X holds paths of files, and return all else as NumPy takes it."""
-    paths = as_paths(X)
-    if paths is not None:
-        return read_images(paths, background=background)
-    X = as_numpy(X, "X")
-    refuse_for_arrays(X, None, background)
-    return X
-
-
-def refuse_for_arrays(X: Any, image_size: Sequence[int] | None, background: Any) -> None:
-    """Refuse what is for image files only, unless arrays are so already."""
-    given = {}
-    if image_size is not None and tuple(image_size) != X.shape[1:3]:
-        given["image_size"] = image_size
-    if parse_colour(background) != WHITE:
-        given["background"] = background
-    for name, value in given.items():
-        raise ValueError(f"{name}={value!r} is for image files only, but X is an array.")
 
 
 @compiles(maxsize=32)

@@ -6,7 +6,7 @@ import functools
 import math
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -17,14 +17,17 @@ from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
+from .._compat import StrOptions
 from .._environment import native_bfloat16
 from .._training.batches import row_chunks
 from .._training.network import State
 from ..base import OUTPUTS, KerasEstimator
-from .augmentation import ImageAugmenter, as_numpy
-from .files import WHITE, ImageFiles, as_paths, parse_colour
+from .arrays import ImageArrays, as_numpy, is_image_list
+from .augmentation import ImageAugmenter
+from .files import ImageFiles, as_paths
 from .networks import build_network, set_standardization
 from .notation import canonical, n_weighted, parse
+from .sizes import RESIZE, WHITE, check_sides, parse_colour, parse_size
 
 Array = NDArray[Any]
 
@@ -32,8 +35,6 @@ VGG_LITE = (
     "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "
     "[CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
 )
-
-SIDES = ("height", "width", "channels")
 
 # How far shift averaging moves images, in pixels along both axes, and the weights.
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
@@ -73,7 +74,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         "input_shape": [tuple, list, None],
         "standardize": ["boolean"],
         "augmentation": [ImageAugmenter, None],
-        "image_size": [tuple, list, None],
+        "image_size": [Integral, tuple, list, None],
+        "resize": [StrOptions(set(RESIZE))],
         "background": [str, tuple, list],
         "flip_averaging": ["boolean"],
         "shift_averaging": ["boolean"],
@@ -83,6 +85,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         "flip_averaging",
         "image_size",
         "input_shape",
+        "resize",
         "shift_averaging",
     }
     _build = staticmethod(build_network)
@@ -92,8 +95,11 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
     input_shape_: tuple[int, int, int]
     pixel_dtype_: str | None
     pixel_range_: tuple[float, float] | None
-    image_size_: tuple[int, ...] | None
-    background_: tuple[int, ...]
+    image_size_: tuple[int, int] | None
+    resize_: str
+    background_: tuple[int, int, int]
+    pixel_limits_: tuple[float, float] | None
+    row_shape_: tuple[int, int, int] | None
 
     def __init__(
         self,
@@ -103,7 +109,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         input_shape: tuple[int, ...] | None = None,
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
-        image_size: tuple[int, int] | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        resize: str = "stretch",
         background: str | tuple[int, int, int] = "white",
         flip_averaging: bool = False,
         shift_averaging: bool = False,
@@ -117,6 +124,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         self.standardize = standardize
         self.augmentation = augmentation
         self.image_size = image_size
+        self.resize = resize
         self.background = background
         self.flip_averaging = flip_averaging
         self.shift_averaging = shift_averaging
@@ -189,16 +197,11 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
             self._check_read_as_before()
         paths = as_paths(X)
         if paths is not None:
-            return self._check_files(paths, y, reset=reset)
+            return self._check_lazily(ImageFiles, paths, y, reset=reset)
+        if is_image_list(X):
+            return self._check_lazily(ImageArrays, X, y, reset=reset)
         X, y = self._check_pixels(X, y, reset=reset)
-        if reset:
-            self._learn_shape(X)
-        elif X.ndim > 2 and _shape_of_images(X) != self.input_shape_:
-            raise ValueError(
-                f"X has images of shape {_shape_of_images(X)}, but {type(self).__name__} is "
-                f"expecting images of shape {self.input_shape_}{_hint(X, self.input_shape_)}."
-            )
-        X = X.reshape(len(X), *self.input_shape_)
+        X = self._learn_array(X) if reset else self._as_learned(X)
         if not reset:
             self._check_range(X)
         return X, y
@@ -244,26 +247,72 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
                 raise ValueError("X has values too large for dtype('float32').")
         return X, y
 
-    def _learn_shape(self, X: Array) -> None:
-        """Learn how to read the images of an array."""
+    def _learn_array(self, X: Array) -> Any:
+        """Learn how to read the images of an array, and read them."""
         shape = self._shape_of_rows(X) if X.ndim == 2 else self._checked_shape(X)
+        row_shape = shape if X.ndim == 2 else None
         size = self._given_size()
-        if size is not None and shape[:2] != size:
+        X = X.reshape(len(X), *shape)
+        is_read = size is not None and shape[:2] != size
+        if is_read:
+            X = ImageArrays(X, **self._reading())
+        if parse_colour(self.background) != WHITE and not (is_read and self.resize == "pad"):
             raise ValueError(
-                f"image_size={self.image_size} resizes image files only, but X is an array of "
-                f"images of shape {shape}."
+                f"background={self.background!r} is for transparent pixels and for what "
+                f"resize='pad' adds, but X is an array of images of shape {shape} that have "
+                "neither."
             )
-        if parse_colour(self.background) != WHITE:
+        self._learn_reading(X, row_shape)
+        return X
+
+    def _as_learned(self, X: Array) -> Any:
+        """Read the images of an array as those of the fit."""
+        shape = self.row_shape_ or self.input_shape_
+        if X.ndim > 2:
+            shape = _shape_of_images(X)
+        X = X.reshape(len(X), *shape)
+        if shape == self.input_shape_:
+            return X
+        if self.image_size_ is None or not self._can_show(shape[2]):
             raise ValueError(
-                f"background={self.background!r} is for transparent pixels of image files only, "
-                f"but X is an array of images of shape {shape}."
+                f"X has images of shape {shape}, but {type(self).__name__} is "
+                f"expecting images of shape {self.input_shape_}{_hint(X, self.input_shape_)}."
             )
-        self.input_shape_ = shape
-        self.n_features_in_ = math.prod(shape)
+        return ImageArrays(X, limits=self.pixel_limits_, **self._learned_reading())
+
+    def _can_show(self, channels: int) -> bool:
+        """Say whether images of some channels can be shown in those of the network."""
+        return channels == self.input_shape_[2] or {channels, self.input_shape_[2]} == {1, 3}
+
+    def _reading(self) -> dict[str, Any]:
+        """Return how the parameters say that images are read."""
+        return {
+            "image_size": self._given_size(),
+            "resize": self.resize,
+            "background": self.background,
+        }
+
+    def _learned_reading(self) -> dict[str, Any]:
+        """Return how images were read in the fit."""
+        reading = {
+            "shape": self.input_shape_,
+            "image_size": self.image_size_,
+            "resize": self.resize_,
+            "background": self.background_,
+        }
+        return reading
+
+    def _learn_reading(self, X: Any, row_shape: tuple[int, int, int] | None = None) -> None:
+        """Learn what images are once they are read."""
+        self.input_shape_ = X.shape[1:]
+        self.row_shape_ = row_shape
+        self.n_features_in_ = math.prod(row_shape or X.shape[1:])
         self.pixel_dtype_ = X.dtype.name
         self.pixel_range_ = None
-        self.image_size_ = size
-        self.background_ = WHITE
+        self.pixel_limits_ = getattr(X, "limits", None)
+        self.image_size_ = self._given_size()
+        self.resize_ = self.resize
+        self.background_ = parse_colour(self.background)
 
     def _checked_shape(self, X: Array) -> tuple[int, int, int]:
         """Return the shape of the images of an array, which must have their channels last."""
@@ -309,36 +358,29 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
             y = np.asarray(y)
         return {"multi_output": y.ndim == 2 and y.shape[1] > 1}
 
-    def _check_files(self, paths: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        """Validate paths of image files; their pixels are read batch by batch."""
-        rows = np.zeros((len(paths), 1))
+    def _check_lazily(
+        self, kind: type[ImageFiles] | type[ImageArrays], items: Any, y: Any, *, reset: bool
+    ) -> tuple[Any, Any]:
+        """Validate files, or images of many sizes, whose pixels are read batch by batch."""
+        rows = np.zeros((len(items), 1))
         if not reset:
             if y is not UNSET:
                 _, y = check_X_y(rows, y, estimator=self, **self._target_options(y))
-            files = ImageFiles(
-                paths,
-                shape=self.input_shape_,
-                dtype=self.pixel_dtype_ if self.pixel_dtype_ in INTEGER_FILES else None,
-                image_size=self.image_size_,
-                background=self.background_,
-                check=y is not UNSET,
-            )
-            self._check_range(files)
-            return files, y
+            options: dict[str, Any] = {"limits": self.pixel_limits_}
+            if kind is ImageFiles:
+                dtype = self.pixel_dtype_ if self.pixel_dtype_ in INTEGER_FILES else None
+                options = {"dtype": dtype, "check": y is not UNSET}
+            images = kind(items, **self._learned_reading(), **options)
+            self._check_range(images)
+            return images, y
         # Forgets the names of columns, too.
         _, y = validate_data(self, rows, y, **self._target_options(y))
         given, size = self._given_shape(), self._given_size()
         if given is not None and size is not None and given[:2] != size:
             raise ValueError(f"input_shape={given} is not of image_size={size}; set one of them.")
-        background = parse_colour(self.background)
-        files = ImageFiles(paths, shape=given, image_size=size, background=background)
-        self.input_shape_ = files.shape[1:]
-        self.n_features_in_ = math.prod(self.input_shape_)
-        self.pixel_dtype_ = files.dtype.name
-        self.pixel_range_ = None
-        self.image_size_ = size
-        self.background_ = background
-        return files, y
+        images = kind(items, shape=given, **self._reading())
+        self._learn_reading(images)
+        return images, y
 
     def _check_read_as_before(self) -> None:
         """Refuse to continue with images that are read in another way."""
@@ -346,6 +388,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         for name, new, learned in (
             ("background", parse_colour(self.background), self.background_),
             ("image_size", size, self.input_shape_[:2]),
+            ("resize", self.resize if self.image_size_ else None, self.resize_),
             ("input_shape", shape, self.input_shape_),
         ):
             if new not in (None, learned):
@@ -355,13 +398,19 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
                     "before. Set it back, or fit anew with warm_start=False."
                 )
 
-    def _given_size(self) -> tuple[int, ...] | None:
-        return None if self.image_size is None else _sides(self.image_size, "image_size", 2)
+    def _given_size(self) -> tuple[int, int] | None:
+        size = parse_size(self.image_size)
+        if size is None and self.resize != "stretch":
+            raise ValueError(
+                f"resize={self.resize!r} needs image_size, the size to bring images to; got "
+                "image_size=None."
+            )
+        return size
 
     def _given_shape(self) -> tuple[int, int, int] | None:
         if self.input_shape is None:
             return None
-        given = _sides(self.input_shape, "input_shape", 2, 3)
+        given = check_sides(self.input_shape, "input_shape", 2, 3)
         return given if len(given) == 3 else (*given, 1)  # type: ignore[return-value]
 
     def _learn_statistics(self, X: Any, rows: Array) -> None:
@@ -438,8 +487,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
         super()._check_restored(network, state)
         if n_weighted(parse(network["architecture"])) > len(state.weights):  # before all are built
             raise ValueError("its network has more layers than weights")
-        shape = _sides(self.input_shape_, "input_shape_", 3)
-        if network["input_shape"] != shape or self.n_features_in_ != math.prod(shape):
+        shape = check_sides(self.input_shape_, "input_shape_", 3)
+        if network["input_shape"] != shape:
             raise ValueError(f"its input_shape_={shape} is not that of its network")
         # What files of version 0.1.0 do not have.
         defaults = {
@@ -447,19 +496,30 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEst
             "image_size_": self.image_size,
             "pixel_dtype_": None,
             "pixel_range_": None,
+            "pixel_limits_": None,
+            "resize_": "stretch",
+            "row_shape_": None,
         }
         for name, default in defaults.items():
             if not hasattr(self, name):
                 setattr(self, name, default)
         parse_colour(self.background_)
+        if self.resize_ not in RESIZE:
+            raise ValueError(f"its resize_={self.resize_!r} is none")
+        if self.row_shape_ is not None:
+            shape = check_sides(self.row_shape_, "row_shape_", 3)
+        if self.n_features_in_ != math.prod(shape):
+            raise ValueError(f"its n_features_in_ is not that of images of shape {shape}")
         if not isinstance(self.pixel_dtype_, str | None):
             raise ValueError("its pixel_dtype_ is not the name of a dtype")
         if self.image_size_ is not None:
-            _sides(self.image_size_, "image_size_", 2)
-        if self.pixel_range_ is not None:
-            low, high = map(float, self.pixel_range_)
-            if not -math.inf < low <= high < math.inf:
-                raise ValueError(f"its pixel_range_={self.pixel_range_} is not one")
+            check_sides(self.image_size_, "image_size_", 2)
+        for name in ("pixel_limits_", "pixel_range_"):
+            values = getattr(self, name)
+            if values is not None:
+                low, high = map(float, values)
+                if not -math.inf < low <= high < math.inf:
+                    raise ValueError(f"its {name}={values} is not one")
         names = getattr(self, "feature_names_in_", None)
         if names is not None and names.shape != (self.n_features_in_,):
             raise ValueError("its feature_names_in_ are not one a feature")
@@ -532,16 +592,6 @@ def _is_finite_array(X: Any) -> bool:
     # A sum is finite only where all values are, and needs no memory.
     with np.errstate(over="ignore", invalid="ignore"):
         return X.dtype.kind != "f" or bool(np.isfinite(X.sum()))
-
-
-def _sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
-    sides = tuple(value)
-    if len(sides) not in lengths or not all(
-        isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sides
-    ):
-        forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
-        raise ValueError(f"{name} must be {forms}, all positive integers; got {value!r}.")
-    return sides
 
 
 def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:

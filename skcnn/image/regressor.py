@@ -10,7 +10,7 @@ from sklearn.base import RegressorMixin
 from .._compat import StrOptions, check_sample_weight
 from .._training.network import State
 from ..heads import LOSSES, NumbersHead
-from .augmentation import as_numpy
+from .arrays import as_numpy
 from .estimator import VGG_LITE, Array, ImageEstimator
 from .notation import parse
 
@@ -39,11 +39,16 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     augmentation : ImageAugmenter, default=None
         How to change the training images, newly in every epoch. Its settings are searched as
         ``augmentation__horizontal_flip``. Validation and prediction never see it.
-    image_size : tuple of (height, width), default=None
-        Size to resize image files to. None refuses files of different sizes.
+    image_size : int or tuple of (height, width), default=None
+        Size to resize images to, an integer for a square: files, arrays, and lists of arrays and
+        of images of Pillow, alike in fit and prediction. None refuses images of different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How: by changing the aspect ratio, by cutting off what is beyond it on the longer sides,
+        or by filling what is missing on the shorter sides with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        What the transparent pixels of image files show: the name of a colour that Pillow knows,
-        such as "black" or "#ff8000", or three integers from 0 to 255. Refused beside arrays.
+        What transparent pixels and padding show: the name of a colour that Pillow knows, such as
+        "black" or "#ff8000", or three integers from 0 to 255. Refused where there is neither.
     flip_averaging : bool, default=False
         Predict the mean over an image and its mirror image [5]_, in twice
         the time. For images that show the same when mirrored left to right, as those of
@@ -117,10 +122,16 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         Dtype of the pixels of the training images, such as "uint8".
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white of the images, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size that image files are resized to.
+        Size that images are resized to.
+    resize_ : str
+        How they are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        What the transparent pixels of image files show.
+        What transparent pixels and padding show.
     model_ : keras.Model
         A copy of the network, whose outputs are standardized. What is done to it does not change
         the estimator.
