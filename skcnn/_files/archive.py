@@ -30,6 +30,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._compat import check_params
+
 Array = NDArray[Any]
 Result = TypeVar("Result")
 Class = TypeVar("Class", bound=type)
@@ -349,7 +351,8 @@ def _encode_object(value: Any, arrays: list[Array]) -> Any:
         case keras.optimizers.Optimizer() | SCHEDULE() if type(value) in KERAS_CLASSES.values():
             config = value.get_config()
             if isinstance(config.get("learning_rate"), dict):
-                config["learning_rate"] = value._learning_rate
+                schedule = keras.optimizers.schedules.deserialize(config["learning_rate"])
+                config["learning_rate"] = schedule
             _check_config(config)
             return {"keras": type(value).__name__, "config": encode(config, arrays)}
         case BaseEstimator() if class_name(type(value)) in LOADABLE:
@@ -456,7 +459,7 @@ class _Decoder:
                 "first"
             )
         restored = LOADABLE[name](**self.decode(parameters))
-        restored._validate_params()
+        check_params(restored)
         for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
             if attribute.startswith("_") or not attribute.endswith("_") or made:

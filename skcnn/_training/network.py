@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._compat import eager_in, skip_gradient_sum
 from .._files.archive import KERAS_CLASSES, LOADABLE, Keyed, LoadError
 
 Array = NDArray[Any]
@@ -120,10 +121,7 @@ class CompiledNetwork:
         self.model = plan.model()
         self.optimizer = optimizer
         self._peak = tf.Variable(0.0, trainable=False)
-        if not tf.distribute.has_strategy():
-            # There are no replicas to sum gradients over, and TensorFlow never frees a graph that
-            # has such a sum, as it registers the gradient of the sum for good.
-            optimizer._all_reduce_sum_gradients = list
+        skip_gradient_sum(optimizer)
         # Weight decay harms biases and normalization parameters.
         optimizer.exclude_from_weight_decay(
             var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
@@ -256,10 +254,8 @@ class Feed:
     def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
         self.source: keras.utils.PyDataset | None = None
         self.error: Exception | None = None
-        # A generator lives as long as the graph that was the default one when TensorFlow got it,
-        # which else is that of the thread.
         self._graph = tf.Graph()
-        with self._graph.as_default(), tf.__internal__.eager_context.eager_mode():
+        with eager_in(self._graph):
             self._batches = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
 
     def dataset(self) -> tf.data.Dataset:
