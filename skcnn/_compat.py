@@ -1,17 +1,24 @@
-"""Private symbols of scikit-learn that skcnn uses, each with its reason.
+"""Private symbols of Keras, TensorFlow, scikit-learn and scikeras: no other module uses any.
 
-`_fit_context`, `Interval`, `StrOptions`, `validate_parameter_constraints`, `validate_params`:
-scikit-learn's declarative check of parameters, with its messages. Without them every class would
-check its parameters by hand.
-
-`_check_sample_weight`: the check of weights of scikit-learn's own estimators.
+Each has a name of its own here, with the reason why it is needed and what happens without it.
+``tests/test_compat.py`` checks that each exists in the installed versions, and that what is
+optional can be absent.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import keras
+import tensorflow as tf
 from numpy.typing import NDArray
+from scikeras.wrappers import BaseWrapper
+
+# The check of parameters, with scikit-learn's messages. Required: without it, every class would
+# check its parameters by hand.
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import (
     Interval,
@@ -19,16 +26,41 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
     validate_params,
 )
+
+# The check of sample weights of scikit-learn's own estimators. Required.
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
     "Interval",
+    "MuonHooks",
     "StrOptions",
+    "check_params",
     "check_sample_weight",
+    "eager_in",
     "fit_context",
+    "replace_model",
+    "routed_callbacks",
+    "routed_optimizer",
+    "skip_gradient_sum",
+    "tensorflow_has_run",
     "validate_parameter_constraints",
     "validate_params",
 ]
+
+
+# scikit-learn
+
+
+def check_params(estimator: Any) -> None:
+    """Check the parameters of an estimator against its `_parameter_constraints`.
+
+    scikit-learn's `fit_context` does it before ``fit``; this is for all other occasions.
+    """
+    validate_parameter_constraints(
+        estimator._parameter_constraints,
+        estimator.get_params(deep=False),
+        caller_name=type(estimator).__name__,
+    )
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
@@ -37,3 +69,109 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
     if not weight.any():  # which scikit-learn checks itself from 1.8 on
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
+
+
+# scikeras. Required: its public methods build a whole model.
+
+
+def routed_callbacks(callbacks: Any, routed: dict[str, Any]) -> list[keras.callbacks.Callback]:
+    """List callbacks and make those that are given as classes, with arguments routed to them."""
+    wrapper = BaseWrapper(callbacks=callbacks, **routed)
+    wrapper._initialize_callbacks()
+    return keras.tree.flatten(wrapper._fit_callbacks)  # type: ignore[no-any-return]
+
+
+def routed_optimizer(
+    optimizer: type[keras.optimizers.Optimizer], routed: dict[str, Any]
+) -> keras.optimizers.Optimizer:
+    """Make an optimizer of a class with the arguments routed to it."""
+    return BaseWrapper(optimizer=optimizer, **routed)._get_compile_kwargs()["optimizer"]
+
+
+# Keras
+
+
+def skip_gradient_sum(optimizer: keras.optimizers.Optimizer) -> None:
+    """Leave out the sum of gradients over replicas where there is one replica.
+
+    TensorFlow registers the gradient of the sum for good, so it never frees a graph that has
+    one. Optional: without it, memory grows with every network that is compiled.
+    """
+    if hasattr(optimizer, "_all_reduce_sum_gradients") and not tf.distribute.has_strategy():
+        optimizer._all_reduce_sum_gradients = list
+
+
+def replace_model(
+    callback: keras.callbacks.Callback, trained: keras.Model, model: keras.Model
+) -> None:
+    """Set the model of a callback that has seen another one being trained.
+
+    Not through `set_model`, which in some callbacks starts something. Optional: without it, the
+    callback keeps the trained network, whose weights change when another fit uses it again.
+    """
+    if getattr(callback, "_model", None) is trained:
+        callback._model = model
+
+
+class MuonHooks(keras.optimizers.Muon):
+    """Muon whose private hooks call public methods that a subclass defines.
+
+    Required for Muon alone: without them Keras would leave convolutions to Adam and decay all
+    weights by its own default, so Muon is refused and other optimizers work.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        for hook in ("_should_use_adamw", "_muon_update_step", "_apply_weight_decay"):
+            if not hasattr(keras.optimizers.Muon, hook):
+                raise RuntimeError(
+                    f"optimizer='muon' does not work with Keras {keras.__version__}, whose Muon "
+                    f"has no {hook}; choose another optimizer, such as 'adam', or Keras 3.13."
+                )
+        super().__init__(**options)
+
+    def uses_adam(self, variable: Any) -> bool:
+        """Tell whether Adam trains a variable."""
+        raise NotImplementedError
+
+    def muon_step(self, gradient: Any, variable: Any, rate: Any, momentum: Any) -> None:
+        """Train a variable that Adam does not."""
+        raise NotImplementedError
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return self.uses_adam(variable)
+
+    def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
+        self.muon_step(gradient, variable, lr, m)
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        # Keras's Muon has another weight decay for the variables that Adam trains.
+        keras.optimizers.Optimizer._apply_weight_decay(self, variables)
+
+
+# TensorFlow
+
+
+@contextmanager
+def eager_in(graph: tf.Graph) -> Iterator[None]:
+    """Run operations eagerly while a graph is the default one.
+
+    What a generator data set registers is freed with the graph that was the default one then,
+    which otherwise is that of the thread. Optional: without it, memory grows with every network
+    that is compiled.
+    """
+    context = getattr(tf.__internal__, "eager_context", None)
+    if not hasattr(context, "eager_mode"):
+        yield
+        return
+    with graph.as_default(), context.eager_mode():
+        yield
+
+
+def tensorflow_has_run() -> bool:
+    """Tell whether the threads of TensorFlow, which no fork copies, have been started.
+
+    Optional: without it, a process that was forked too late hangs instead of raising.
+    """
+    module = sys.modules.get("tensorflow.python.eager.context")
+    context = module.context() if hasattr(module, "context") else None
+    return bool(getattr(context, "_initialized", False))

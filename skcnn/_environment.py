@@ -64,9 +64,9 @@ _forked_while_running = False
 
 def _note_fork() -> None:
     global _forked_while_running
-    # The threads of TensorFlow, which are there from its first operation on, are not forked.
-    context = sys.modules.get("tensorflow.python.eager.context")
-    _forked_while_running = context is not None and context.context()._initialized
+    from ._compat import tensorflow_has_run  # imports TensorFlow, whose start is made quiet here
+
+    _forked_while_running = tensorflow_has_run()
 
 
 if hasattr(os, "register_at_fork"):

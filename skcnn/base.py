@@ -171,7 +171,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         raise NotImplementedError
 
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
-        """Return the arguments of `_build` for these data, plain values that can be hashed."""
+        """Return the arguments of `_build` for these data, values that can be hashed or Keyed."""
         raise NotImplementedError
 
     def _metadata(self) -> dict[str, Any]:
@@ -386,11 +386,13 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
     def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
         """Plan the network to train, which goes on with the fitted one unless `reset`."""
         arguments = self._network_arguments(X, y)
+        asked = Plan(type(self)._build, tuple(arguments.items()))
         if reset:
-            self._plan = Plan(type(self)._build, tuple(arguments.items()))
+            self._plan = asked.without_values()
         else:
             self._check_same_network(dict(self._plan.arguments), arguments)
-        return self._plan.changed(dtype=self.precision_, **self._training_layers)
+        chosen = {"dtype": self.precision_, **self._training_layers}
+        return self._plan.changed(**asked.keyed, **chosen)
 
     def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
         """Refuse to continue with a network other than the one that was fitted."""

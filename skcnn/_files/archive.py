@@ -19,6 +19,7 @@ import stat
 import uuid
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -29,6 +30,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._compat import check_params
+
 Array = NDArray[Any]
 Result = TypeVar("Result")
 Class = TypeVar("Class", bound=type)
@@ -36,7 +39,7 @@ Class = TypeVar("Class", bound=type)
 ROOT = __name__.partition(".")[0]
 
 FORMAT = "skcnn"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DOCUMENT = "metadata.json"
 
 # NumPy's kinds without objects, which only a pickle could hold.
@@ -72,6 +75,24 @@ KERAS_CLASSES = {
 
 class LoadError(ValueError):
     """A file is not one that skcnn has written, or is damaged."""
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A value that is compared, hashed and saved by its key.
+
+    For arguments that cannot be hashed or are large, such as pretrained weights.
+
+    Attributes
+    ----------
+    value : object
+        The value, None where it was read from a file.
+    key : str
+        Equal for equal values and different for others, such as a hash of the contents.
+    """
+
+    value: Any = field(compare=False, repr=False)
+    key: str
 
 
 def loadable(cls: Class) -> Class:
@@ -317,12 +338,21 @@ def encode(value: Any, arrays: list[Array]) -> Any:
             return {"dict": [every(item) for item in value.items()]}
         case os.PathLike():
             return os.fspath(value)
+    return _encode_object(value, arrays)
+
+
+def _encode_object(value: Any, arrays: list[Array]) -> Any:
+    """Turn a class of Keras, or an object of a class that a file may hold, into its parts."""
+    match value:
+        case Keyed():
+            return {"key": value.key}
         case type() if KERAS_CLASSES.get(value.__name__) is value:
             return {"class": value.__name__}
         case keras.optimizers.Optimizer() | SCHEDULE() if type(value) in KERAS_CLASSES.values():
             config = value.get_config()
             if isinstance(config.get("learning_rate"), dict):
-                config["learning_rate"] = value._learning_rate
+                schedule = keras.optimizers.schedules.deserialize(config["learning_rate"])
+                config["learning_rate"] = schedule
             _check_config(config)
             return {"keras": type(value).__name__, "config": encode(config, arrays)}
         case BaseEstimator() if class_name(type(value)) in LOADABLE:
@@ -390,6 +420,14 @@ class _Decoder:
                 return array[()] if scalar else array
             case {"objects": list(items), "shape": list(shape)}:
                 return np.fromiter(self.every(items), object, len(items)).reshape(shape)
+            case dict():
+                return self.object(value)
+        return value
+
+    def object(self, value: dict[str, Any]) -> Any:
+        match value:
+            case {"key": str(key)}:
+                return Keyed(None, key)
             case {"class": name}:
                 return KERAS_CLASSES[name]
             case {"keras": name, "config": config}:
@@ -400,9 +438,7 @@ class _Decoder:
             case {"object": name, "parameters": parameters, "attributes": learned}:
                 self.count_object()
                 return self.estimator(name, parameters, learned)
-            case dict():
-                raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
-        return value
+        raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
 
     def dictionary(self, items: list[Any]) -> dict[Any, Any]:
         decoded = {}
@@ -423,7 +459,7 @@ class _Decoder:
                 "first"
             )
         restored = LOADABLE[name](**self.decode(parameters))
-        restored._validate_params()
+        check_params(restored)
         for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
             if attribute.startswith("_") or not attribute.endswith("_") or made:

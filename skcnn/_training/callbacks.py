@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from scikeras.wrappers import BaseWrapper
 from tqdm.auto import tqdm
 
+from .._compat import replace_model, routed_callbacks
 from .network import CompiledNetwork
 from .optimizers import has_schedule
 
@@ -40,9 +40,7 @@ def hand_over(
 ) -> None:
     """Give callbacks a network in place of the one that they saw being trained."""
     for callback in callbacks:
-        # Not through set_model, which in some callbacks starts something.
-        if getattr(callback, "_model", None) is trained:
-            callback._model = model
+        replace_model(callback, trained, model)
 
 
 def make_callbacks(
@@ -57,9 +55,7 @@ def make_callbacks(
     ValueError
         If one of them and a schedule both set the learning rate.
     """
-    wrapper = BaseWrapper(callbacks=callbacks, **routed)
-    wrapper._initialize_callbacks()
-    found: list[keras.callbacks.Callback] = keras.tree.flatten(wrapper._fit_callbacks)
+    found = routed_callbacks(callbacks, routed)
     if schedule != "constant" or has_schedule(optimizer):
         for callback in found:
             if isinstance(callback, SETS_LEARNING_RATE):

@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from .._files.archive import KERAS_CLASSES, LOADABLE, LoadError
+from .._compat import eager_in, skip_gradient_sum
+from .._files.archive import KERAS_CLASSES, LOADABLE, Keyed, LoadError
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -47,7 +48,12 @@ def compiles(maxsize: int) -> Callable[[Callable[..., Result]], Callable[..., Re
 
 @dataclass(frozen=True)
 class Plan:
-    """What a network is built from: a function and its arguments. Equal plans, equal networks."""
+    """What a network is built from: a function and its arguments.
+
+    Equal plans build networks with the same layers. An argument may be :class:`Keyed`: the
+    function gets its value, such as pretrained weights, or None where the weights are set after
+    the network is built. Layers that bring weights are marked with :func:`keep_weights`.
+    """
 
     build: Callable[..., keras.Model]
     arguments: tuple[tuple[str, Hashable], ...]
@@ -56,9 +62,28 @@ class Plan:
         """Make the plan of a network with other arguments."""
         return Plan(self.build, tuple((dict(self.arguments) | arguments).items()))
 
+    @property
+    def keyed(self) -> dict[str, Keyed]:
+        """The arguments that are compared by their keys."""
+        return {name: value for name, value in self.arguments if isinstance(value, Keyed)}
+
+    @property
+    def has_values(self) -> bool:
+        """Whether the values of all keyed arguments are known, so that a fit can start."""
+        return all(argument.value is not None for argument in self.keyed.values())
+
+    def without_values(self) -> Plan:
+        """Make the equal plan that does not hold on to the values of keyed arguments."""
+        return self.changed(**{name: Keyed(None, each.key) for name, each in self.keyed.items()})
+
     def model(self) -> keras.Model:
         """Build the network."""
-        return self.build(**dict(self.arguments))
+        return self.build(
+            **{
+                name: value.value if isinstance(value, Keyed) else value
+                for name, value in self.arguments
+            }
+        )
 
 
 @dataclass
@@ -96,17 +121,14 @@ class CompiledNetwork:
         self.model = plan.model()
         self.optimizer = optimizer
         self._peak = tf.Variable(0.0, trainable=False)
-        if not tf.distribute.has_strategy():
-            # There are no replicas to sum gradients over, and TensorFlow never frees a graph that
-            # has such a sum, as it registers the gradient of the sum for good.
-            optimizer._all_reduce_sum_gradients = list
+        skip_gradient_sum(optimizer)
         # Weight decay harms biases and normalization parameters.
         optimizer.exclude_from_weight_decay(
             var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
         )
         self.model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
         # What a callback saves predicts as the estimator does, in float32.
-        float32 = plan.changed(dtype="float32")
+        float32 = plan.without_values().changed(dtype="float32")
         self.model.get_config = lambda: float32.model().get_config()
         save_for_plain_keras(self.model)
         # Optimizer and metrics would make their variables while the training step is traced, and
@@ -125,8 +147,9 @@ class CompiledNetwork:
         """Set all to where a fresh network with this seed starts."""
         self.load(self.first)
         rng = np.random.default_rng(seed)
-        for variable in self.model.trainable_variables:
-            if len(variable.shape) > 1:
+        brought = set(map(id, brought_weights(self.model)))
+        for variable in self.model.weights:
+            if len(variable.shape) > 1 and id(variable) not in brought:
                 kind = keras.initializers.GlorotUniform
                 if variable.name == "recurrent_kernel":
                     kind = keras.initializers.Orthogonal
@@ -203,7 +226,8 @@ class CompiledNetwork:
     def load(self, state: State) -> None:
         """Set the values; those of an optimizer of another kind start anew."""
         _assign(self.model.weights, state.weights)
-        _assign(self._seeds, state.seeds)
+        # Recurrent networks of version 0.1.0 had none.
+        _assign(self._seeds, state.seeds or self.first.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
 
@@ -230,10 +254,8 @@ class Feed:
     def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
         self.source: keras.utils.PyDataset | None = None
         self.error: Exception | None = None
-        # A generator lives as long as the graph that was the default one when TensorFlow got it,
-        # which else is that of the thread.
         self._graph = tf.Graph()
-        with self._graph.as_default(), tf.__internal__.eager_context.eager_mode():
+        with eager_in(self._graph):
             self._batches = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
 
     def dataset(self) -> tf.data.Dataset:
@@ -261,9 +283,27 @@ def save_for_plain_keras(model: keras.Model) -> None:
 
 
 def seed_variables(model: keras.Model) -> list[Any]:
-    """List the states of the random layers of a network."""
-    generators = [getattr(layer, "seed_generator", None) for layer in model.layers]
-    return [generator.state for generator in generators if generator is not None]
+    """List the states of the random layers of a network, nested ones included."""
+    weights = set(map(id, model.weights))
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def keep_weights(layer: keras.layers.Layer) -> None:
+    """Mark a layer, or a network and its layers, to start every fit from the weights it has.
+
+    All other layers are drawn anew at the start of a fit.
+    """
+    layer.keeps_weights = True
+    for inner in getattr(layer, "layers", ()):
+        keep_weights(inner)
+
+
+def brought_weights(layer: keras.layers.Layer) -> list[Any]:
+    """List the weights of a network that its builder brought."""
+    if getattr(layer, "keeps_weights", False):
+        return layer.weights  # type: ignore[no-any-return]
+    inner = getattr(layer, "layers", ())
+    return [weight for each in inner for weight in brought_weights(each)]
 
 
 def _values(variables: Iterable[Any]) -> list[Array]:
@@ -291,6 +331,8 @@ def check_state(plan: Plan, state: State) -> None:
     """Compare the arrays with what the network has."""
     for name, expected in variables_of(plan).items():
         arrays = getattr(state, name)
+        if name == "seeds" and not arrays:  # a recurrent network of version 0.1.0
+            continue
         if [(array.shape, array.dtype) for array in arrays] != expected:
             raise LoadError(f"its {name} are not those of its network")
     if not is_finite(state):
@@ -307,7 +349,7 @@ def is_finite(state: State) -> bool:
 
 def trusted_types() -> list[str]:
     """List the types in a pickled estimator that other formats ask to be trusted."""
-    types: list[Any] = [Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
+    types: list[Any] = [Keyed, Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
     types += {cls._build for cls in LOADABLE.values() if hasattr(cls, "_build")}
     return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)
 

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from scikeras.wrappers import BaseWrapper
 
+from .._compat import MuonHooks, routed_optimizer
 from .._files.archive import KERAS_CLASSES
 
 # Names of the fully connected layers of image networks, which Muon leaves to Adam: of the hidden
@@ -26,7 +26,7 @@ UPDATE_RMS = 0.2
 
 
 @keras.saving.register_keras_serializable(package="skcnn")
-class Muon(keras.optimizers.Muon):
+class Muon(MuonHooks):
     """Keras's Muon [1]_, for the kernels of convolutions as well.
 
     A kernel is taken as a matrix with one column a filter. Biases, the parameters of
@@ -51,19 +51,16 @@ class Muon(keras.optimizers.Muon):
         options.setdefault("exclude_layers", layers)
         super().__init__(learning_rate=learning_rate, weight_decay=weight_decay, **options)
 
-    def _should_use_adamw(self, variable: Any) -> bool:
+    def uses_adam(self, variable: Any) -> bool:
         return len(variable.shape) < 2 or any(map(variable.path.count, self.exclude_layers))
 
-    def _muon_update_step(self, gradient: Any, variable: Any, lr: Any, m: Any) -> None:
-        self.assign(m, gradient + m * self.momentum)
-        direction = gradient + m * self.momentum if self.nesterov else m
+    def muon_step(self, gradient: Any, variable: Any, rate: Any, momentum: Any) -> None:
+        self.assign(momentum, gradient + momentum * self.momentum)
+        direction = gradient + momentum * self.momentum if self.nesterov else momentum
         matrix = ops.reshape(direction, (-1, variable.shape[-1]))
         update = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        update *= lr * UPDATE_RMS * math.sqrt(max(matrix.shape))
+        update *= rate * UPDATE_RMS * math.sqrt(max(matrix.shape))
         self.assign_sub(variable, ops.reshape(update, variable.shape))
-
-    def _apply_weight_decay(self, variables: Any) -> None:
-        keras.optimizers.Optimizer._apply_weight_decay(self, variables)
 
 
 # Factors beyond these vanish or overflow in float32. A weight decay is multiplied by a rate.
@@ -203,8 +200,7 @@ def make_optimizer(
         if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
             given["learning_rate"] = default_learning_rate(optimizer, schedule)
         routed.update({f"optimizer__{name}": value for name, value in given.items()})
-        wrapper = BaseWrapper(optimizer=optimizer, **routed)
-        made = wrapper._get_compile_kwargs()["optimizer"]
+        made = routed_optimizer(optimizer, routed)
     if schedule in SCHEDULES and has_schedule(made):
         raise ValueError(
             "optimizer has a learning-rate schedule of its own, beside "

@@ -90,7 +90,9 @@ def compile_key(
         if isinstance(settings.get(name), float | int):
             settings[name] = settings[name] > 0
     fixed = json.dumps([settings, loss.get_config()], sort_keys=True, default=repr)
-    return plan, type(optimizer), type(loss), fixed, tuple(metrics)
+    # A network that was built without the values of keyed arguments cannot start a fit.
+    network = plan.without_values(), plan.has_values
+    return *network, type(optimizer), type(loss), fixed, tuple(metrics)
 
 
 class Forward:

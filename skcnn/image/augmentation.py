@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
-from .._compat import Interval, StrOptions, validate_parameter_constraints
+from .._compat import Interval, StrOptions, check_params, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.archive import loadable
 from .._training.batches import BatchGenerator, row_chunks
@@ -219,7 +219,7 @@ class ImageAugmenter(BaseEstimator):
         self, X: Any, y: Any, rows: Array, batch_size: int
     ) -> PreparedAugmentation | None:
         """Compile the augmentation for a training run, None where it changes nothing."""
-        self._validate_params()
+        check_params(self)
         if not self._does_something():
             return None
         return PreparedAugmentation(self, X, y, rows, batch_size)

@@ -1,0 +1,236 @@
+"""Private symbols of dependencies: that they exist, and what works without the optional ones."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import scikeras
+import sklearn
+import tensorflow as tf
+from scikeras.wrappers import BaseWrapper
+
+import skcnn
+from skcnn import ImageClassifier, _compat, load_digit_images
+from skcnn._environment import check_not_forked
+
+ROOT = Path(skcnn.__file__).parent
+DEPENDENCIES = {each.__name__: each for each in (keras, scikeras, sklearn, tf)}
+X, Y = (data[:100] for data in load_digit_images(return_X_y=True))
+
+# Private methods that skcnn overrides elsewhere than in _compat: scikit-learn's diagram of an
+# estimator, under which notebooks show the layers.
+OVERRIDDEN = {"_html_repr"}
+
+
+def initialized_wrapper():
+    wrapper = BaseWrapper()
+    wrapper._initialize_callbacks()
+    return wrapper
+
+
+def load_module(name):
+    return lambda: importlib.import_module(name)
+
+
+parameters = load_module("sklearn.utils._param_validation")
+
+# Each symbol, how to get what has it, and what is lost without it.
+SYMBOLS = {
+    "Interval": (parameters, "the constraints of parameters"),
+    "StrOptions": (parameters, "the constraints of parameters"),
+    "validate_parameter_constraints": (parameters, "the check of parameters outside of fit"),
+    "validate_params": (parameters, "the check of arguments of functions"),
+    "_fit_context": (load_module("sklearn.base"), "the check of parameters in fit"),
+    "_check_sample_weight": (load_module("sklearn.utils.validation"), "sample weights"),
+    "_html_repr": (lambda: sklearn.base.BaseEstimator, "the layers in notebooks"),
+    "_initialize_callbacks": (lambda: BaseWrapper, "all of fit"),
+    "_fit_callbacks": (initialized_wrapper, "all of fit"),
+    "_get_compile_kwargs": (lambda: BaseWrapper, "optimizers that are no objects"),
+    "_all_reduce_sum_gradients": (keras.optimizers.Adam, "memory of every compiled network"),
+    "_model": (keras.callbacks.Callback, "the fitted network in callbacks after a fit"),
+    "_should_use_adamw": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
+    "_muon_update_step": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
+    "_apply_weight_decay": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
+    "__internal__": (lambda: tf, "memory of every compiled network"),
+    "eager_mode": (lambda: tf.__internal__.eager_context, "memory of every compiled network"),
+    "_initialized": (
+        lambda: sys.modules["tensorflow.python.eager.context"].context(),
+        "the error in processes that were forked too late",
+    ),
+}
+
+
+def net(**parameters):
+    settings = {"epochs": 1, "random_state": 0, **parameters}
+    return ImageClassifier("CONV-2 -> RELU -> FCS", **settings)
+
+
+@pytest.fixture
+def expected():
+    """What the network predicts as the dependencies are, and no compiled network."""
+    predicted = net().fit(X, Y).predict_proba(X)
+    skcnn.clear_compiled()
+    yield predicted
+    skcnn.clear_compiled()
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_a_private_symbol_exists(name):
+    owner, lost = SYMBOLS[name]
+    versions = {module: each.__version__ for module, each in DEPENDENCIES.items()}
+    assert hasattr(owner(), name), f"{name} is gone, and with it {lost}: {versions}"
+
+
+# What may be absent
+
+
+def test_without_the_sum_of_gradients(expected, monkeypatch):
+    base = keras.optimizers.Optimizer
+
+    def update(self, gradients, variables, rate):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            self.update_step(gradient, variable.value, rate)
+
+    monkeypatch.setattr(base, "_backend_update_step", update)
+    for cls in base.__mro__:
+        if "_all_reduce_sum_gradients" in vars(cls):
+            monkeypatch.delattr(cls, "_all_reduce_sum_gradients")
+    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
+
+
+def test_without_eager_mode(expected, monkeypatch):
+    monkeypatch.delattr(tf.__internal__.eager_context, "eager_mode")
+    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
+
+
+def test_without_the_context_of_tensorflow(expected, monkeypatch):
+    assert _compat.tensorflow_has_run()
+    monkeypatch.delitem(sys.modules, "tensorflow.python.eager.context")
+    assert not _compat.tensorflow_has_run()
+    check_not_forked()
+    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
+
+
+def test_without_the_private_model_of_callbacks(expected, monkeypatch):
+    def set_model(self, model):
+        self.other = model
+
+    monkeypatch.setattr(keras.callbacks.Callback, "set_model", set_model)
+    monkeypatch.setattr(keras.callbacks.Callback, "model", property(lambda self: self.other))
+    seen = keras.callbacks.LambdaCallback()
+    fitted = net(callbacks=[seen]).fit(X, Y)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected)
+    assert seen.model.count_params() == fitted.model_.count_params()
+
+
+def test_without_html_of_estimators(monkeypatch):
+    monkeypatch.delattr(sklearn.base.BaseEstimator, "_html_repr")
+    assert net().fit(X, Y).score(X, Y) >= 0
+
+
+@pytest.mark.parametrize("hook", ["_should_use_adamw", "_muon_update_step"])
+def test_without_the_hooks_of_muon(hook, monkeypatch):
+    monkeypatch.delattr(keras.optimizers.Muon, hook)
+    with pytest.raises(RuntimeError, match=f"has no {hook}; choose another optimizer"):
+        net(optimizer="muon").fit(X, Y)
+    assert net(optimizer="adam").fit(X, Y).n_iter_ == 1
+
+
+# That there are no others
+
+
+def own_names(trees):
+    """The private names that the package defines."""
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def private_uses(tree, own):
+    """The private names of dependencies that a module uses."""
+    private_module = rf"({'|'.join(DEPENDENCIES)})(\.\w+)*\.(_\w+|src|python)(\.|$)"
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name) if is_private(name) and name not in own:
+                yield name
+            case ast.Attribute(attr="__internal__" | "src" as name):
+                yield name
+            case ast.ImportFrom(module=module, names=names, level=0):
+                inside = re.match(private_module, module)
+                of_ours = module.partition(".")[0] in DEPENDENCIES
+                yield from (
+                    each.name for each in names if inside or (of_ours and is_private(each.name))
+                )
+            case ast.Import(names=names):
+                yield from (each.name for each in names if re.match(private_module, each.name))
+            case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.]+", text):
+                if re.match(private_module, text) or (is_private(text) and text not in own):
+                    yield text
+
+
+TREES = {path: ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
+OWN = set(own_names(TREES.values()))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from keras.src.optimizers import muon", ["muon"]),
+        ("from sklearn.utils import _tags", ["_tags"]),
+        ("import tensorflow.python.eager", ["tensorflow.python.eager"]),
+        ("optimizer._lock, self._own, keras.src", ["_lock", "src"]),
+        ("sys.modules['tensorflow.python.eager']", ["tensorflow.python.eager"]),
+        ("getattr(context, '_initialized'), getattr(self, '_own')", ["_initialized"]),
+        ("from sklearn.base import clone; self.__dict__; 'the file keras.src'", []),
+    ],
+)
+def test_private_uses_are_found(code, found):
+    assert list(private_uses(ast.parse(code), {"_own"})) == found
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in TREES if path.name != "_compat.py"], ids=lambda path: path.stem
+)
+def test_no_other_module_uses_a_private_symbol(path):
+    assert not set(private_uses(TREES[path], OWN))
+
+
+def test_each_private_symbol_is_in_the_table():
+    used = set(private_uses(TREES[ROOT / "_compat.py"], OWN - {"_apply_weight_decay"}))
+    hooks = {name for name in vars(_compat.MuonHooks) if is_private(name)}
+    known = {*SYMBOLS, "tensorflow.python.eager.context"}
+    assert used | hooks | OVERRIDDEN | {"eager_mode"} == known
+
+
+def test_no_other_class_overrides_a_private_method():
+    found = set()
+    for info in pkgutil.walk_packages(skcnn.__path__, "skcnn."):
+        module = importlib.import_module(info.name)
+        for cls in vars(module).values():
+            if isinstance(cls, type) and cls.__module__ == info.name != "skcnn._compat":
+                bases = [
+                    vars(base)
+                    for base in cls.__mro__
+                    if base.__module__.partition(".")[0] in DEPENDENCIES
+                ]
+                found |= {
+                    name
+                    for name in vars(cls)
+                    if is_private(name) and any(name in base for base in bases)
+                }
+    assert found - {"_sklearn_auto_wrap_output_keys"} == OVERRIDDEN  # set by scikit-learn itself
