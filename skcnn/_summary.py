@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import keras
+from sklearn.utils import estimator_html_repr
 
 HEAD = ("layer", "output", "parameters")
 
@@ -39,3 +41,13 @@ def as_html(title: str, rows: list[Row]) -> str:
         f'<details class="skcnn-network"><summary>{escape(title)}</summary>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>"
     )
+
+
+def html_repr(estimator: Any) -> str:
+    """Make what a notebook shows: scikit-learn's diagram, and under it the layers."""
+    diagram: str = estimator_html_repr(estimator)
+    if estimator.__sklearn_is_fitted__():
+        rows = layer_rows(estimator.model_)
+        return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows)
+    names = estimator._layer_names()
+    return diagram + as_html("Network", [(name, "", "") for name in names]) * bool(names)

@@ -8,35 +8,34 @@ class, and a fit that seeds the whole process.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state, estimator_html_repr
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions, fit_context
 from ._environment import check_not_forked
 from ._files import estimators
-from ._files.archive import LoadError, class_name
+from ._files.archive import class_name
 from ._files.export import export
+from ._fitted import FittedNetwork, learning
 from ._parameters import RoutedParameters
-from ._summary import as_html, as_text, layer_rows
+from ._saved import check_history, learned, restored_network
+from ._summary import as_text, html_repr, layer_rows
 from ._training.batches import BatchGenerator
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.loop import Division, TrainingRun, divide, integer_seed
-from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
+from ._training.network import Plan, State, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
-from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
+from ._training.pool import POOL, acquire
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -47,18 +46,8 @@ if keras.backend.backend() != "tensorflow":
 
 Array = NDArray[Any]
 
-# Attributes that are made from the others, and the callbacks of a fit that is over, which hold
-# on to its network.
-NOT_PICKLED = ("model_", "_forward", "_weight_tensors", "callbacks_")
 
-# Arguments of networks that a training run chooses, not those who build them.
-CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
-
-# What a compiled call of a network returns.
-FEATURES, OUTPUTS = range(2)
-
-
-class KerasEstimator(RoutedParameters, BaseEstimator):
+class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
@@ -85,10 +74,6 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
-    _plan: Plan
-    _state: State
-    _forward: Forward
-    _weight_tensors: list[tf.Tensor]
     history_: dict[str, list[float]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -253,7 +238,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         self
             The fitted estimator.
         """
-        with reserved(self.checkpoint_dir), self._learner() as learner:
+        with reserved(self.checkpoint_dir), learning(self) as learner:
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
             X, y = learner._check_data(X, y, sample_weight, reset=reset)
             learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
@@ -283,42 +268,11 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         schedule = self.learning_rate_schedule
         if isinstance(schedule, str):
             schedule = "constant"
-        with self._learner() as learner:
+        with learning(self) as learner:
             reset = not learner.__sklearn_is_fitted__()
             X, y = learner._check_data(X, y, sample_weight, reset=reset, classes=classes)
             learner._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
         return self
-
-    @contextmanager
-    def _learner(self) -> Iterator[Self]:
-        """Train a copy, and put what it learned in place in one step where nothing failed.
-
-        Until then this estimator stays as it was, for threads that predict with it and for the
-        caller of a fit that raises.
-        """
-        before = vars(self).copy()
-        learner = self._snapshot()
-        learner.__dict__ = before.copy()
-        yield learner
-        after = vars(learner)
-        learned = {
-            name: value
-            for name, value in after.items()
-            if name not in before or before[name] is not value
-        }
-        # Not what another fit learned meanwhile or before.
-        kept = {
-            name: value
-            for name, value in vars(self).copy().items()
-            if name in after or not name.endswith("_")
-        }
-        self.__dict__ = kept | learned
-
-    def _snapshot(self) -> Self:
-        """Return this estimator as it is now, which a fit in another thread does not change."""
-        snapshot = object.__new__(type(self))
-        snapshot.__dict__ = self.__dict__
-        return snapshot
 
     def _train(
         self,
@@ -490,50 +444,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
             self._routed("optimizer__"),
         )
 
-    # Prediction
-
-    def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
-        """Run the network over X and return its outputs, float32.
-
-        With `then` return what it makes of the outputs of some rows, which bounds the memory.
-        """
-        return self._run(X, OUTPUTS, then)
-
-    def _predictions(self, X: Any) -> Array:
-        """Run the network over X and return its outputs as the head decodes them."""
-        fitted = self._snapshot()  # its head and network are of one fit
-        check_is_fitted(fitted)
-        return fitted._outputs(X, fitted._head.decode)
-
-    def _features(self, X: Any) -> Array:
-        """Run the network over X and return the inputs of its last layer, float32."""
-        return self._run(X, FEATURES)
-
-    def _run(self, X: Any, output: int, then: Callable[[Array], Array] | None = None) -> Array:
-        check_is_fitted(self)
-        check_not_forked()
-        fitted = self._snapshot()
-        X = fitted._check_inputs(X)
-        predict = functools.partial(fitted._predict_batch, output=output)
-        return predict_in_parts(predict, X, fitted._forward.n_outputs, then)
-
-    def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
-        return self._forward(batch, self._weight_tensors)[output]
-
-    def _keep(self, state: State) -> None:
-        check_not_forked()
-        self._state = state
-        self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        # Traced now, so that prediction may come from many threads.
-        self._forward = forward(self._plan)
-        self.__dict__.pop("model_", None)
-
-    def _network(self, **changes: Any) -> keras.Model:
-        """Build the network with its weights, with some arguments changed."""
-        check_not_forked()
-        model = self._plan.changed(**changes).model()
-        model.set_weights(self._state.weights)
-        return model
+    # The network
 
     def _network_to_export(self) -> keras.Model:
         """Build the network so that other runtimes can run it."""
@@ -572,15 +483,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         OSError
             If the file cannot be written.
         """
-        learned: dict[str, Any] = {}
-        if self.__sklearn_is_fitted__():
-            if not is_finite(self._state):
-                raise ValueError(
-                    f"This {type(self).__name__} cannot be saved: its network has weights that "
-                    "are not finite. Fit it again, with a smaller learning_rate."
-                )
-            learned = {"network": self._plan.arguments, "state": vars(self._state)}
-        estimators.save(self, path, learned)
+        estimators.save(self, path, learned(self))
 
     def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
         """Write the fitted network for a runtime without skcnn.
@@ -612,27 +515,14 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
         """Take what a file says was learned, once it is checked."""
-        former = self._former_arguments
-        arguments = {former.get(name, name): value for name, value in network}
-        plan, learned = Plan(type(self)._build, tuple(arguments.items())), State(**state)
-        known = inspect.signature(plan.build).parameters
-        needed = {name for name, each in known.items() if each.default is each.empty}
-        if not needed <= set(arguments) <= set(known) - CHOSEN_IN_TRAINING:
-            raise LoadError(f"its network has the arguments {list(arguments)}")
-        self._check_restored(arguments, learned)
-        check_state(plan, learned)
-        self._plan = plan
-        self._keep(learned)
+        self._plan, restored = restored_network(self, network, state)
+        self._keep(restored)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         """Check that what a file says was learned belongs together."""
-        for values in self.history_.values():
-            if len(values) != self.n_iter_ or not all(isinstance(v, float) for v in values):
-                raise ValueError("its history_ is not that of its training")
-        if not 0 <= self.best_iteration_ <= self.n_iter_:
-            raise ValueError(f"its best_iteration_={self.best_iteration_} is not of its training")
+        check_history(self.history_, self.n_iter_, self.best_iteration_)
 
-    # Display and state
+    # Display
 
     def summary(self) -> None:
         """Print the layers of the fitted network with their shapes and parameter counts."""
@@ -640,26 +530,8 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         print(as_text(layer_rows(self.model_)))
 
     def _html_repr(self) -> str:
-        """Make what a notebook shows: scikit-learn's diagram, and under it the layers."""
-        diagram: str = estimator_html_repr(self)
-        if self.__sklearn_is_fitted__():
-            rows = layer_rows(self.model_)
-            return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows)
-        names = self._layer_names()
-        return diagram + as_html("Network", [(name, "", "") for name in names]) * bool(names)
+        return html_repr(self)
 
     def _layer_names(self) -> list[str]:
         """List what is known of the layers before the data are."""
         return []
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in NOT_PICKLED}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if self.__sklearn_is_fitted__():
-            self._keep(self._state)

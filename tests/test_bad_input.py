@@ -243,7 +243,7 @@ def test_malformed_calls_are_refused_before_tensorflow_sees_them(
 
     warm(), reader()  # which must not be refused
     monkeypatch.setattr(keras.Model, "fit", runs)
-    monkeypatch.setattr("skcnn.base.forward", runs)
+    monkeypatch.setattr("skcnn._fitted.forward", runs)
     with pytest.raises(error) as caught:
         call(tmp_path)
     message = str(caught.value)

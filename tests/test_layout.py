@@ -13,7 +13,8 @@ ROOT = Path(skcnn.__file__).parent
 LEVELS = [
     {"image", "sequence"},
     {"base", "heads"},
-    {"_parameters", "_summary", "_training", "metrics"},
+    {"_fitted", "_parameters", "_saved", "_summary"},
+    {"_training", "metrics"},
     {"_files", "_strings"},
     {"_compat", "_environment"},
 ]

@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._compat import StrOptions
 from .._environment import native_bfloat16
+from .._fitted import OUTPUTS
 from .._training.batches import row_chunks
 from .._training.network import State
-from ..base import OUTPUTS, KerasEstimator
+from ..base import KerasEstimator
 from .arrays import ImageArrays, as_numpy, is_image_list
 from .augmentation import ImageAugmenter
 from .files import ImageFiles, as_paths

@@ -1,0 +1,127 @@
+"""What a fit has learned: put in place in one step, predicted with, pickled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+import keras
+import tensorflow as tf
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ._environment import check_not_forked
+from ._training.network import Plan, State
+from ._training.pool import Forward, forward, predict_in_parts
+
+Array = NDArray[Any]
+Estimator = TypeVar("Estimator", bound="FittedNetwork")
+
+# Attributes that are made from the others, and the callbacks of a fit that is over, which hold
+# on to its network.
+NOT_PICKLED = ("model_", "_forward", "_weight_tensors", "callbacks_")
+
+# What a compiled call of a network returns.
+FEATURES, OUTPUTS = range(2)
+
+
+@contextmanager
+def learning(estimator: Estimator) -> Iterator[Estimator]:
+    """Train a copy, and put what it learned in place in one step where nothing failed.
+
+    Until then the estimator stays as it was, for threads that predict with it and for the
+    caller of a fit that raises.
+    """
+    before = vars(estimator).copy()
+    copy = estimator._snapshot()
+    copy.__dict__ = before.copy()
+    yield copy
+    after = vars(copy)
+    learned = {
+        name: value
+        for name, value in after.items()
+        if name not in before or before[name] is not value
+    }
+    # Not what another fit learned meanwhile or before.
+    kept = {
+        name: value
+        for name, value in vars(estimator).copy().items()
+        if name in after or not name.endswith("_")
+    }
+    estimator.__dict__ = kept | learned
+
+
+class FittedNetwork:
+    """The network of an estimator and its outputs.
+
+    The class under it in the order of inheritance is scikit-learn's BaseEstimator.
+    """
+
+    _plan: Plan
+    _state: State
+    _forward: Forward
+    _weight_tensors: list[tf.Tensor]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_state")
+
+    def _snapshot(self) -> Self:
+        """Return this estimator as it is now, which a fit in another thread does not change."""
+        snapshot = object.__new__(type(self))
+        snapshot.__dict__ = self.__dict__
+        return snapshot
+
+    def _keep(self, state: State) -> None:
+        check_not_forked()
+        self._state = state
+        self._weight_tensors = [tf.constant(weight) for weight in state.weights]
+        # Traced now, so that prediction may come from many threads.
+        self._forward = forward(self._plan)
+        self.__dict__.pop("model_", None)
+
+    def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
+        """Run the network over X and return its outputs, float32.
+
+        With `then` return what it makes of the outputs of some rows, which bounds the memory.
+        """
+        return self._run(X, OUTPUTS, then)
+
+    def _predictions(self, X: Any) -> Array:
+        """Run the network over X and return its outputs as the head decodes them."""
+        fitted: Any = self._snapshot()  # its head and network are of one fit
+        check_is_fitted(fitted)
+        outputs: Array = fitted._outputs(X, fitted._head.decode)
+        return outputs
+
+    def _features(self, X: Any) -> Array:
+        """Run the network over X and return the inputs of its last layer, float32."""
+        return self._run(X, FEATURES)
+
+    def _run(self, X: Any, output: int, then: Callable[[Array], Array] | None = None) -> Array:
+        check_is_fitted(self)
+        check_not_forked()
+        fitted: Any = self._snapshot()
+        X = fitted._check_inputs(X)
+        predict = functools.partial(fitted._predict_batch, output=output)
+        return predict_in_parts(predict, X, fitted._forward.n_outputs, then)
+
+    def _predict_batch(self, batch: Array, output: int) -> tf.Tensor:
+        return self._forward(batch, self._weight_tensors)[output]
+
+    def _network(self, **changes: Any) -> keras.Model:
+        """Build the network with its weights, with some arguments changed."""
+        check_not_forked()
+        model = self._plan.changed(**changes).model()
+        model.set_weights(self._state.weights)
+        return model
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {name: value for name, value in state.items() if name not in NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        if self.__sklearn_is_fitted__():
+            self._keep(self._state)
