@@ -18,6 +18,7 @@ with quiet_tensorflow_start():
     from .image.augmentation import ImageAugmenter, SampleGenerator
     from .image.classifier import ImageClassifier
     from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
+    from .image.pretrained import ImageFeatures
     from .image.regressor import ImageRegressor
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
     from .sequence.characters import CharacterTable
@@ -37,6 +38,7 @@ __all__ = [
     "FilterDisplay",
     "ImageAugmenter",
     "ImageClassifier",
+    "ImageFeatures",
     "ImageRegressor",
     "LoadError",
     "MiniCNN",

@@ -7,6 +7,7 @@ optional can be absent.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ __all__ = [
     "check_sample_weight",
     "eager_in",
     "fit_context",
+    "keras_home",
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
@@ -111,6 +113,18 @@ def replace_model(
     """
     if getattr(callback, "_model", None) is trained:
         callback._model = model
+
+
+def keras_home() -> str:
+    """Return the folder in which Keras keeps files.
+
+    Optional: without it, the folder is that of the environment, which Keras read when it was
+    imported.
+    """
+    config = sys.modules.get("keras.src.backend.config")
+    if hasattr(config, "keras_home"):
+        return str(config.keras_home())  # type: ignore[union-attr]
+    return os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
 
 
 class MuonHooks(keras.optimizers.Muon):

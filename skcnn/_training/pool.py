@@ -6,7 +6,8 @@ import json
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -194,14 +195,39 @@ def predict_in_parts(
     # One row alone, which is often asked for and has no place, is not worth filling up.
     group = min(ROW_GROUP, most) if len(X) > 1 else 1
     n_rows = most - most % group
-    parts = []
-    for start in range(0, len(X), n_rows):
-        batch = as_batch(X[start : start + n_rows])
+    parts: list[Array] = []
+    whole: Array | None = None
+    for start, batch in _read_ahead(X, n_rows):
         fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
         filled = np.concatenate([batch, fill]) if len(fill) else batch
         part = predict(filled).numpy()[: len(batch)]
-        parts.append(part if then is None else then(part))
-    return np.concatenate(parts)
+        if then is not None:
+            parts.append(then(part))
+            continue
+        if whole is None:  # at once, as a copy of all parts would need as much memory again
+            whole = np.empty((len(X), *part.shape[1:]), part.dtype)
+        whole[start : start + len(part)] = part
+    return np.concatenate(parts) if whole is None else whole
+
+
+def _read_ahead(X: Any, n_rows: int) -> Iterator[tuple[int, Array]]:
+    """Read some rows at a time, from files the next ones while the caller works on the last."""
+    starts = range(0, len(X), n_rows)
+    if isinstance(X, np.ndarray) or len(starts) == 1:
+        for start in starts:
+            yield start, as_batch(X[start : start + n_rows])
+        return
+    with ThreadPoolExecutor(1) as thread:
+
+        def read(start: int) -> Future[Array]:
+            return thread.submit(lambda: as_batch(X[start : start + n_rows]))
+
+        waiting = read(0)
+        for start in starts:
+            batch = waiting.result()
+            if start + n_rows < len(X):
+                waiting = read(start + n_rows)
+            yield start, batch
 
 
 def clear_compiled() -> None:

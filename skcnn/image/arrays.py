@@ -144,7 +144,8 @@ class ImageArrays:
         self.background = parse_colour(background)
         size = parse_size(image_size)
         if self.images.ndim == 4:
-            heads = [Head(*self.images.shape[1:], _kind(self.images.dtype))]
+            height, width, depth = self.images.shape[1:]
+            heads = [Head(height, width, depth, _kind(self.images.dtype))]
         else:
             heads = [_checked(item, row, self.background) for row, item in enumerate(self.images)]
         self.dtype = np.dtype(_common_kind(heads))
@@ -215,7 +216,8 @@ def _checked(item: Any, row: int, background: Any) -> Head:
             return _checked_picture(item, background)
         if item.dtype.kind not in "buif" or 0 in item.shape:
             raise ValueError(f"it is an array of {item.dtype} of the shape {item.shape}")
-        head = Head(*(*item.shape, 1)[:3], _kind(item.dtype))
+        height, width, depth = (*item.shape, 1)[:3]
+        head = Head(height, width, depth, _kind(item.dtype))
         if head.channels not in MODES or (head.channels in (2, 4) and head.dtype != "uint8"):
             raise ValueError(
                 f"it has {head.channels} channels of {item.dtype}; images in a list have one "

@@ -44,7 +44,7 @@ def parse_size(value: Any) -> Size | None:
         raise ValueError(
             f"image_size must be an integer or (height, width), all positive; got {value!r}."
         )
-    height, width = check_sides(value, "image_size", 2)
+    height, width = check_sides(tuple(value), "image_size", 2)
     return int(height), int(width)
 
 
@@ -72,7 +72,8 @@ def value_limits(low: float, high: float, dtype: Any) -> tuple[float, float]:
 
     Those of 8 bits are known. Others are taken as fractions where they lie between 0 and 1, as
     bytes where they lie between 0 and 255 and some are in the upper half, as 16 bits where that
-    is their dtype and some are in the upper half, and else as going from black to white.
+    is their dtype and some are in the upper half; else white is the highest value. Black is 0, or
+    the lowest value where that is below it.
     """
     dtype = np.dtype(dtype)
     if dtype == np.uint8:
@@ -82,7 +83,7 @@ def value_limits(low: float, high: float, dtype: Any) -> tuple[float, float]:
     for white, known in ((255.0, True), (65535.0, dtype == np.uint16)):
         if known and low >= 0 and white / 2 < high <= white:
             return 0.0, white
-    return float(low), float(high)
+    return min(float(low), 0.0), float(high)
 
 
 def fill_values(background: Colour, channels: int, limits: tuple[float, float]) -> Array:
