@@ -7,9 +7,10 @@ optional can be absent.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +22,7 @@ from scikeras.wrappers import BaseWrapper
 # The check of parameters, with scikit-learn's messages. Required: without it, every class would
 # check its parameters by hand.
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -43,7 +45,9 @@ __all__ = [
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
+    "safe_indexing",
     "skip_gradient_sum",
+    "takes_sample_weight",
     "tensorflow_has_run",
     "validate_parameter_constraints",
     "validate_params",
@@ -71,6 +75,12 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
     if not weight.any():  # which scikit-learn checks itself from 1.8 on
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weight
+
+
+def takes_sample_weight(scorer: Callable[..., Any]) -> bool:
+    """Tell whether a scorer takes weights of samples, as the signature of its metric says."""
+    metric = getattr(scorer, "_score_func", scorer)
+    return "sample_weight" in inspect.signature(metric).parameters
 
 
 # scikeras. Required: its public methods build a whole model.

@@ -73,6 +73,13 @@ class FittedNetwork:
         snapshot.__dict__ = self.__dict__
         return snapshot
 
+    def _at(self, state: State) -> Self:
+        """Return this estimator with the network at a state, such as that of an epoch."""
+        estimator = object.__new__(type(self))
+        estimator.__dict__ = self.__dict__.copy()
+        estimator._keep(state)
+        return estimator
+
     def _keep(self, state: State) -> None:
         check_not_forked()
         self._state = state

@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ._compat import validate_parameter_constraints
 from ._files.archive import loadable
@@ -79,6 +79,9 @@ class RoutedParameters:
     The class under it in the order of inheritance is scikit-learn's BaseEstimator.
     """
 
+    # Parameters of earlier versions, which files and pickles of theirs have.
+    _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_class_attributes(cls)
@@ -133,3 +136,13 @@ class RoutedParameters:
         """Return the parameters that are passed on to what a prefix says."""
         parameters = self.get_params(deep=False).items()
         return {name: value for name, value in parameters if name.startswith(prefix)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle of an earlier version may have other parameters.
+        new = {
+            name: parameter.default
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        old = {name: value for name, value in state.items() if name not in self._FORMER_PARAMETERS}
+        super().__setstate__(new | old)  # type: ignore[misc]

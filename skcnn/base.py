@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions, fit_context
@@ -29,13 +29,20 @@ from ._fitted import FittedNetwork, learning
 from ._parameters import RoutedParameters
 from ._saved import check_history, learned, restored_network
 from ._summary import as_text, html_repr, layer_rows
-from ._training.batches import BatchGenerator
+from ._training.batches import BatchGenerator, weight_of_outputs
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
-from ._training.loop import Division, TrainingRun, divide, integer_seed
+from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
+from ._training.loop import TrainingRun
 from ._training.network import Plan, State, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
+from ._training.scoring import is_scored, monitored, validation_score
+from ._training.validation import (
+    check_groups,
+    check_validation_arguments,
+    check_validation_set,
+)
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -74,6 +81,11 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
+    # Parameters beside them that change what the network predicts, and so what is scored.
+    _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset()
+
+    _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset({"validation_data"})
+
     history_: dict[str, list[float]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -88,7 +100,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "validation_data": [tuple, list, None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
@@ -109,7 +121,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        validation_data: tuple[Any, Any] | None = None,
+        scoring: str | Callable[..., float] | None = None,
         n_iter_no_change: int = 5,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
@@ -126,7 +138,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.validation_data = validation_data
+        self.scoring = scoring
         self.n_iter_no_change = n_iter_no_change
         self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
@@ -196,18 +208,12 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         """Return the parameters that the weights depend on."""
         left_out = set(self._NON_TRAINING_PARAMS)
         if not self.early_stopping:
-            left_out |= {"n_iter_no_change", "validation_data", "validation_fraction"}
-        elif self.validation_data is not None:
-            left_out.add("validation_fraction")
-        params = {
+            left_out |= {"n_iter_no_change", "scoring", "validation_fraction"}
+        return {
             name: value
             for name, value in self.get_params(deep=False).items()
             if name.partition("__")[0] not in left_out
         }
-        if params.get("validation_data") is not None:
-            # As the network sees it: the same images, wherever they are kept.
-            params["validation_data"] = self._check_validation_data()
-        return params
 
     def _check_partial_fit(self) -> None:
         """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
@@ -220,7 +226,17 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     # Training
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Fit the network.
 
         Parameters
@@ -232,16 +248,44 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples. Only their proportions matter; samples of weight zero are
             left out.
+        X_val : array-like, default=None
+            Samples to validate on after every epoch, of the kind of X. `early_stopping` then
+            holds out none of X.
+        y_val : array-like, default=None
+            Targets of `X_val`.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Weights of `X_val` in the validation loss and the score. Only their proportions
+            matter.
+        groups : array-like of shape (n_samples,), default=None
+            The group of each sample, such as a patient or a scene. `early_stopping` holds out
+            whole groups, a share of `validation_fraction` of them.
 
         Returns
         -------
         self
             The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not valid, or an argument or parameter would have no effect.
         """
+        check_validation_arguments(
+            X_val,
+            y_val,
+            sample_weight_val,
+            groups,
+            early_stopping=self.early_stopping,
+            scoring=self.scoring,
+        )
         with reserved(self.checkpoint_dir), learning(self) as learner:
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
-            X, y = learner._check_data(X, y, sample_weight, reset=reset)
-            learner._train(X, y, sample_weight, reset, self.epochs, self.learning_rate_schedule)
+            samples = learner._samples(X, y, sample_weight, reset=reset)
+            samples.groups = check_groups(groups, len(samples.X))
+            samples.validation = check_validation_set(
+                learner._check_data, X_val, y_val, sample_weight_val
+            )
+            learner._train(samples, reset, self.epochs, self.learning_rate_schedule)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -270,27 +314,31 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
             schedule = "constant"
         with learning(self) as learner:
             reset = not learner.__sklearn_is_fitted__()
-            X, y = learner._check_data(X, y, sample_weight, reset=reset, classes=classes)
-            learner._train(X, y, sample_weight, reset, 1, schedule, resumable=False)
+            samples = learner._samples(X, y, sample_weight, reset=reset, classes=classes)
+            learner._train(samples, reset, 1, schedule, resumable=False)
         return self
 
+    def _samples(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
+    ) -> Samples:
+        """Check samples, weigh them, and learn what prediction compares with."""
+        inputs, targets = self._check_data(X, y, sample_weight, reset=reset, classes=classes)
+        parts = self._weight_parts(targets)
+        weight, rows = weigh(inputs, targets, sample_weight, parts, self._head)
+        self._learn_statistics(inputs, rows)
+        return Samples(inputs, targets, (X, y), sample_weight, weight, rows)
+
     def _train(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        reset: bool,
-        epochs: int,
-        schedule: Any,
-        resumable: bool = True,
+        self, samples: Samples, reset: bool, epochs: int, schedule: Any, resumable: bool = True
     ) -> None:
-        """Divide the data, build or take a network, train it, and keep what it has learned."""
+        """Divide the samples, build or take a network, train it, and keep what it has learned."""
         check_not_forked()
         check_floatx()
+        X, y, head = samples.X, samples.y, self._head
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
-        seed, checkpoint = self._draw_seed(), None
+        seed, checkpoint = draw_seed(self.random_state), None
         if self.checkpoint_dir is not None and resumable:
-            identity = self._identity(X, y, sample_weight, reset, seed)
+            identity = self._identity(samples, reset, seed)
             checkpoint = Checkpoint(self.checkpoint_dir, identity, seed)
             seed = checkpoint.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
@@ -298,8 +346,9 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         self.callbacks_ = make_callbacks(
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )
-        division = self._divide(X, y, sample_weight, split_seed)
-        head, plan = self._head, self._training_plan(X, y, reset)
+        fraction = self.validation_fraction if self.early_stopping else None
+        division = divide(samples, head, fraction, split_seed)
+        plan = self._training_plan(X, y, reset)
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         if reset:
             network.start(integer_seed(build_seed))
@@ -307,22 +356,21 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         else:
             network.load(self._state)
         network.set_optimizer(optimizer)
+        validation = division.validation
+        batches = validation.batches(self.batch_size) if validation else None
         run = TrainingRun(
             network,
             self._batches(X, y, division, integer_seed(order_seed)),
-            division.validation,
+            batches,
+            score=validation_score(self, network, validation),
             history={} if reset else self.history_,
             epochs=epochs,
-            monitor=(f"val_{head.monitor}", head.mode) if self.early_stopping else None,
+            monitor=monitored(self.scoring, head) if self.early_stopping else None,
             patience=self.n_iter_no_change,
             checkpoint=checkpoint,
         )
-        completed = run.train(
-            schedule,
-            optimizer,
-            [*self.callbacks_, *self._own_callbacks(division.validation)],
-            self.verbose,
-        )
+        callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
+        completed = run.train(schedule, optimizer, callbacks, self.verbose)
         self._learn_from(run)
         if completed and run.unchanged:
             POOL.release(key, network)
@@ -359,81 +407,31 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
                     "warm_start=False."
                 )
 
-    def _divide(
-        self, X: Any, y: Any, sample_weight: Any, seed: np.random.SeedSequence
-    ) -> Division:
-        """Choose the rows to train on, their weights, and what to validate on."""
-        head = self._head
-        division = divide(
-            X,
-            y,
-            sample_weight,
-            self._weight_parts(y),
-            head,
-            self.validation_fraction
-            if self.early_stopping and self.validation_data is None
-            else None,
-            seed,
-        )
-        self._learn_statistics(X, division.weighted)
-        if self.validation_data is not None:
-            division.validation = BatchGenerator(
-                *self._check_validation_data(), batch_size=self.batch_size, shuffle=False
-            )
-        elif division.held_out is not None:
-            division.validation = BatchGenerator(
-                X, y, batch_size=self.batch_size, indices=division.held_out, shuffle=False
-            )
-        return division
-
     def _batches(self, X: Any, y: Any, division: Division, seed: int) -> BatchGenerator:
         return BatchGenerator(
             X,
             y,
-            division.weight_of_outputs(y),
+            weight_of_outputs(division.weight, y),
             batch_size=self.batch_size,
             indices=division.rows,
             random_state=seed,
             **self._batch_options(),
         )
 
-    def _check_validation_data(self) -> tuple[Any, Any]:
-        data = self.validation_data
-        assert data is not None
-        if len(data) != 2:
-            raise ValueError(
-                "validation_data must be a pair (X, y), got a "
-                f"{type(data).__name__} of length {len(data)}."
-            )
-        try:
-            return self._check_data(*data, reset=False)
-        except ValueError as error:
-            raise ValueError(f"validation_data: {error}") from error
-
-    def _identity(
-        self, X: Array, y: Array, sample_weight: Any, reset: bool, seed: int
-    ) -> dict[str, str]:
-        """Say what a training is of, so that none goes on as another."""
-        given = None if sample_weight is None else np.asarray(sample_weight)
-        values: dict[str, Any] = {
+    def _identity(self, samples: Samples, reset: bool, seed: int) -> dict[str, str]:
+        """Fingerprint what the weights depend on, so that no other run resumes from them."""
+        values = samples.identity(stops_early=self.early_stopping) | {
             "estimator": class_name(type(self)),
-            "X": X,
-            "y": y,
-            "sample_weight": given,
             "random_state": None if self.random_state is None else seed,
             "weights to start from": None if reset else self._state.weights,
+            **self._training_params(),
+            "precision": self.precision_,
         }
-        values |= self._training_params()
-        values["precision"] = self.precision_
+        if samples.validation is not None:
+            values.pop("validation_fraction", None)
+        if self.early_stopping and is_scored(self.scoring, samples.validation, self._head):
+            values |= {name: getattr(self, name) for name in self._PREDICTION_PARAMS}
         return {name: digest(value) for name, value in values.items()}
-
-    def _draw_seed(self) -> int:
-        # None is fresh entropy, not NumPy's global generator, which must stay as it was.
-        if self.random_state is None:
-            return int(np.random.SeedSequence().generate_state(1)[0])
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _make_optimizer(self, schedule: Any) -> keras.optimizers.Optimizer:
         return make_optimizer(
@@ -467,8 +465,8 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         """Write the estimator, fitted or not, to a file that :func:`skcnn.load` reads.
 
         The file has the parameters, what was learned, and the versions of the libraries. Not
-        `callbacks`, `checkpoint_dir`, `validation_data` and a `random_state` that is a generator:
-        a warning names what is left out.
+        `callbacks`, `checkpoint_dir`, a `scoring` that is a function and a `random_state` that is
+        a generator: a warning names what is left out.
 
         Parameters
         ----------

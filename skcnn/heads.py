@@ -115,8 +115,8 @@ class Head(ABC):
         """Compute the bias of the last layer to start from, None for zeros."""
         return None
 
-    def check_rows(self, targets: Any, rows: Array) -> None:
-        """Check that the rows whose weight is positive can be learned from."""
+    def check_rows(self, targets: Any, rows: Array, cause: str) -> None:
+        """Check that some rows can be learned from; `cause` is what has chosen them."""
 
     def strata(self, targets: Any, rows: Array) -> Array | None:
         """Return what a split of rows keeps in proportion, None for nothing."""
@@ -167,11 +167,10 @@ class ClassesHead(Head):
         frequency = 1 + count / count.sum() * len(rows)
         return np.log(frequency / frequency.mean())  # type: ignore[no-any-return]
 
-    def check_rows(self, targets: OneHot, rows: Array) -> None:
+    def check_rows(self, targets: OneHot, rows: Array, cause: str) -> None:
         if len(np.unique(targets.codes[rows])) < 2:
             raise ValueError(
-                "sample_weight and class_weight leave fewer than two classes with a positive "
-                "weight; a classifier needs at least two."
+                f"{cause} fewer than two classes to train on; a classifier needs at least two."
             )
 
     def strata(self, targets: OneHot, rows: Array) -> Array:

@@ -414,7 +414,8 @@ class Watched(BatchGenerator):
 @pytest.fixture
 def watched(monkeypatch):
     Watched.made = []
-    monkeypatch.setattr("skcnn.base.BatchGenerator", Watched)
+    for module in ("base", "_training.validation"):
+        monkeypatch.setattr(f"skcnn.{module}.BatchGenerator", Watched)
     return Watched.made
 
 
@@ -429,12 +430,11 @@ def net(**parameters):
     return ImageClassifier("CONV-8 -> RELU -> POOL -> FCS", **parameters)
 
 
-@pytest.mark.parametrize("held_out", ["early_stopping", "validation_data"])
+@pytest.mark.parametrize("held_out", ["early_stopping", "X_val"])
 def test_no_augmented_sample_reaches_validation(watched, held_out):
-    data = {"early_stopping": True} if held_out == "early_stopping" else {}
-    if not data:
-        data = {"validation_data": (DIGITS[300:], TARGET[300:])}
-    fitted = net(**data).fit(DIGITS[:300], TARGET[:300])
+    stops = held_out == "early_stopping"
+    data = {} if stops else {"X_val": DIGITS[300:], "y_val": TARGET[300:]}
+    fitted = net(early_stopping=stops).fit(DIGITS[:300], TARGET[:300], **data)
     validation = [batches for batches in watched if not batches.augments]
     training = [batches for batches in watched if batches.augments]
     assert len(validation) == len(training) == 1

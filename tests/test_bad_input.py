@@ -61,8 +61,12 @@ def reader():
 TABLE = CharacterTable().fit(QUESTIONS)
 
 
+VALIDATION = ("X_val", "y_val", "sample_weight_val", "groups")
+
+
 def fit(X=X, y=Y, sample_weight=None, **parameters):
-    return lambda folder: net(**parameters).fit(X, y, sample_weight)
+    given = {name: parameters.pop(name) for name in VALIDATION if name in parameters}
+    return lambda folder: net(**parameters).fit(X, y, sample_weight, **given)
 
 
 def read(X=QUESTIONS, y=ANSWERS, sample_weight=None, **parameters):
@@ -142,9 +146,29 @@ BAD = {
     "label_smoothing": (fit(label_smoothing=1.5), ValueError, ["label_smoothing", r"\[0.0, 1.0\)", "1.5"]),
     "validation_fraction": (fit(early_stopping=True, validation_fraction=1.0), ValueError, ["validation_fraction", r"\(0.0, 1.0\)"]),
     "validation_fraction too small": (fit(early_stopping=True, validation_fraction=0.01), ValueError, ["early_stopping", "validation_fraction=0.01", "60 samples"]),
-    "validation_data": (fit(validation_data=(X,)), ValueError, ["validation_data", r"\(X, y\)", "length 1"]),
-    "validation_data of another shape": (fit(validation_data=(X[:, 1:], Y)), ValueError, ["validation_data", r"\(7, 8, 1\)", r"\(8, 8, 1\)"]),
-    "validation_data of other labels": (fit(validation_data=(X, Y + 50)), ValueError, ["validation_data", "classes", "59|5[0-9]"]),
+    "X_val alone": (fit(X_val=X), ValueError, ["X_val is given", "y_val is None"]),
+    "y_val alone": (fit(y_val=Y), ValueError, ["y_val is given", "X_val is None"]),
+    "sample_weight_val alone": (fit(sample_weight_val=np.ones(60)), ValueError, ["sample_weight_val is given", "X_val is None"]),
+    "X_val of another shape": (fit(X_val=X[:, 1:], y_val=Y), ValueError, ["^X_val", r"\(7, 8, 1\)", r"\(8, 8, 1\)"]),
+    "X_val NaN": (fit(X_val=X * np.nan, y_val=Y), ValueError, ["X_val", "NaN"]),
+    "X_val of missing files": (fit(X_val=["a.png"], y_val=[0]), ValueError, ["X_val", "a.png", "no such file"]),
+    "y_val of other labels": (fit(X_val=X, y_val=Y + 50), ValueError, ["^y_val", "classes", "59|5[0-9]"]),
+    "X_val and y_val of two lengths": (fit(X_val=X, y_val=Y[:-1]), ValueError, ["X_val and y_val", "60", "59"]),
+    "sample_weight_val too few": (fit(X_val=X, y_val=Y, sample_weight_val=np.ones(59)), ValueError, ["^sample_weight_val", r"\(59,\)", r"\(60,\)"]),
+    "sample_weight_val negative": (fit(X_val=X, y_val=Y, sample_weight_val=-np.ones(60)), ValueError, ["^sample_weight_val", "[Nn]egative"]),
+    "groups beside X_val": (fit(early_stopping=True, groups=Y, X_val=X, y_val=Y), ValueError, ["groups has no effect", "X_val"]),
+    "groups without a hold-out": (fit(groups=Y), ValueError, ["groups has no effect", "early_stopping=False"]),
+    "groups too few": (fit(early_stopping=True, groups=Y[:-1]), ValueError, ["groups", "60 samples", r"\(59,\)"]),
+    "groups 2-D": (fit(early_stopping=True, groups=ROWS), ValueError, ["groups", r"\(60, 64\)"]),
+    "groups NaN": (fit(early_stopping=True, groups=np.where(Y > 4, np.nan, Y)), ValueError, ["groups has the group nan", "row"]),
+    "groups None": (fit(early_stopping=True, groups=[None, *Y[1:]]), ValueError, ["groups has the group None in row 0"]),
+    "groups of mixed types": (fit(early_stopping=True, groups=["a", *Y[1:]]), TypeError, ["groups", "one kind", "str"]),
+    "one group": (fit(early_stopping=True, groups=np.zeros(60)), ValueError, ["groups has only one group", "early_stopping=True", "at least two"]),
+    "one group with weights": (fit(early_stopping=True, groups=Y > 4, sample_weight=(Y > 4) * 1.0), ValueError, ["groups has only one group"]),
+    "groups that leave one class": (fit(early_stopping=True, validation_fraction=0.9, groups=Y), ValueError, ["groups", "fewer than two classes"]),
+    "validation_fraction of groups": (fit(early_stopping=True, validation_fraction=0.95, groups=Y), ValueError, ["validation_fraction=0.95", "10 groups"]),
+    "scoring unknown": (fit(early_stopping=True, scoring="accurracy"), ValueError, ["scoring", "'accuracy'", "accurracy"]),
+    "scoring without samples": (fit(scoring="f1_macro"), ValueError, ["scoring='f1_macro' has no effect", "X_val", "early_stopping=True"]),
     "n_iter_no_change": (fit(n_iter_no_change=0), ValueError, ["n_iter_no_change", "Got 0"]),
     "callbacks": (fit(callbacks="print"), ValueError, ["callbacks", "'print'"]),
     "random_state": (fit(random_state="seed"), ValueError, ["random_state", "seed"]),
@@ -213,7 +237,7 @@ BAD = {
     "decoder": (read(decoder="none"), ValueError, ["decoder", "'attention'", "none"]),
     "hidden_size": (read(hidden_size=0), ValueError, ["hidden_size", "Got 0"]),
     "hidden_size without end": (read(hidden_size=10**9, n_layers=10**6), ValueError, ["hidden_size=1000000000", "n_layers=1000000", "2,000,003 layers"]),
-    "show_samples": (read(show_samples=3), ValueError, ["show_samples=3", "validation_data"]),
+    "show_samples": (read(show_samples=3), ValueError, ["show_samples=3", "X_val"]),
     "classes of strings": (lambda folder: seq().partial_fit(QUESTIONS, ANSWERS, classes=["1"]), ValueError, ["classes", "must be None"]),
     "table length": (lambda folder: CharacterTable(length=2).fit(["123"]), ValueError, ["X", "3 characters", "at most 2"]),
     "table characters": (lambda folder: CharacterTable(characters="12").fit(["13"]), ValueError, ["X", "unknown character '3'"]),

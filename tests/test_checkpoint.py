@@ -26,6 +26,7 @@ from skcnn import (
 from skcnn._files import archive as _archive
 from skcnn._files.archive import read
 from skcnn._training.checkpoint import KIND, NAME, Saved
+from skcnn._training.validation import check_validation_set
 from skcnn.base import KerasEstimator
 
 X, Y = (data[:120] for data in load_digit_images(return_X_y=True))
@@ -151,7 +152,7 @@ def test_a_training_goes_on_for_other_predictions(tmp_path):
         ({"optimizer__momentum": 0.5}, "optimizer__momentum"),
         ({"optimizer": keras.optimizers.Adam()}, "optimizer"),
         ({"augmentation": ImageAugmenter(cutout=0.5)}, "augmentation"),
-        ({"early_stopping": True, "validation_data": (X[:9], Y[:9])}, "validation_data"),
+        ({"early_stopping": True, "scoring": "f1_macro"}, "scoring"),
     ],
 )
 def test_another_training_is_refused(tmp_path, change, named):
@@ -218,8 +219,8 @@ def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
     folder = tmp_path / "checkpoint"
 
     def fit(paths, labels):
-        options = {"early_stopping": True, "validation_data": (paths[:5], labels[:5])}
-        return net(checkpoint_dir=folder, epochs=2, **options).fit(paths, labels)
+        fitted = net(checkpoint_dir=folder, epochs=2, early_stopping=True)
+        return fitted.fit(paths, labels, X_val=paths[:5], y_val=labels[:5])
 
     first = fit(*paths_in(files))
     for path in files.glob("*/*"):
@@ -228,13 +229,14 @@ def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
     assert_same(fit(*paths_in(tmp_path / "moved")), first)
     # Files to validate on are compared by what is in them, too.
     paths, labels = paths_in(tmp_path / "moved")
-    other = {"early_stopping": True, "validation_data": (paths[1:6], labels[1:6])}
-    with pytest.raises(ValueError, match="other validation_data"):
-        net(checkpoint_dir=folder, epochs=2, **other).fit(paths, labels)
+    with pytest.raises(ValueError, match="other X_val and y_val"):
+        net(checkpoint_dir=folder, epochs=2, early_stopping=True).fit(
+            paths, labels, X_val=paths[1:6], y_val=labels[1:6]
+        )
 
 
 SPLIT = {"early_stopping": True, "validation_fraction": 0.3}
-GIVEN = {"early_stopping": True, "validation_data": 0}
+GIVEN = {"early_stopping": True, "validates": True}  # with X_val and y_val
 AUGMENTED = {"augmentation": ImageAugmenter(width_shift_range=0.3)}
 # Of each parameter: where it changes the weights, and where it does not.
 COMMON = {
@@ -247,7 +249,13 @@ COMMON = {
     "label_smoothing": [(0.3, {}, True)],
     "early_stopping": [(True, {"validation_fraction": 0.3}, True)],
     "validation_fraction": [(0.4, SPLIT, True), (0.4, {}, False), (0.4, GIVEN, False)],
-    "validation_data": [(1, GIVEN, True), (1, {}, False)],
+    "scoring": [
+        ("f1_macro", SPLIT, True),
+        ("loss", GIVEN, True),
+        (len, GIVEN, True),
+        ("loss", {"validates": True}, False),
+        (None, {"scoring": "f1_macro", "validates": True}, False),
+    ],
     "n_iter_no_change": [(3, SPLIT, True), (3, {}, False)],
     "checkpoint_dir": [("moved", {}, False)],
     "warm_start": [(True, {}, False)],
@@ -273,8 +281,14 @@ IMAGES = {
     "image_size": [((8, 8), {}, False), (8, {}, False), (6, {}, True)],
     "resize": [("crop", {"image_size": 8}, False)],
     "background": [("#ffffff", {}, False)],
-    "flip_averaging": [(True, {}, False)],
-    "shift_averaging": [(True, {}, False)],
+    "flip_averaging": [
+        (True, {}, False),
+        (True, SPLIT, False),
+        (True, {"scoring": "loss", **SPLIT}, False),
+        (True, {"scoring": "f1_macro", **SPLIT}, True),
+        (True, {"scoring": "f1_macro", "validates": True}, False),
+    ],
+    "shift_averaging": [(True, {}, False), (True, {"scoring": "accuracy", **GIVEN}, True)],
     "class_weight": [({0: 2.0}, {}, True), ({np.int64(0): 2}, {"class_weight": {0: 2.0}}, False)],
 }
 STRINGS = {
@@ -329,19 +343,18 @@ def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
     kind, name, value, others, matters, tmp_path, no_training
 ):
     make, _, inputs, targets = KINDS[kind]
-    data = [(inputs[part], targets[part]) for part in (slice(9), slice(9, 18))]
-
-    def params(**given):
-        if "validation_data" in given:
-            given["validation_data"] = data[given["validation_data"]]
-        return given
-
+    given = {}
+    if "validates" in others:
+        others = {key: other for key, other in others.items() if key != "validates"}
+        given = {"X_val": inputs[:9], "y_val": targets[:9]}
     folder = tmp_path / "checkpoint"
-    before = make(**params(**others), checkpoint_dir=folder)
-    after = make(**params(**{**others, "checkpoint_dir": folder, name: value}))
-    checked = before._check_data(inputs, targets, reset=True)
+    before = make(**others, checkpoint_dir=folder)
+    after = make(**{**others, "checkpoint_dir": folder, name: value})
+    samples = before._samples(inputs, targets, None, reset=True)
+    if given:
+        samples.validation = check_validation_set(before._check_data, *given.values(), None)
     before.precision_ = "float32"
-    identity = before._identity(*checked, None, True, 0)
+    identity = before._identity(samples, True, 0)
     folder.mkdir()
     saved = Saved(identity, 0, False, {}, {}, {})
     _archive.write(folder / NAME, KIND, vars(saved))
@@ -349,9 +362,60 @@ def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
         folder.rename(tmp_path / value)
         after.set_params(checkpoint_dir=tmp_path / value)
     with pytest.raises(ValueError if matters else no_training) as raised:
-        after.fit(inputs, targets)
+        after.fit(inputs, targets, **given)
     if matters:
         assert re.search(rf"a training with other .*\b{name}\b", str(raised.value))
+
+
+ONES = np.ones(9)
+VALIDATION = {"X_val": X[:9], "y_val": Y[:9], "sample_weight_val": ONES}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "named"),
+    [
+        (VALIDATION, {**VALIDATION, "X_val": X[1:10]}, "X_val"),
+        (VALIDATION, {**VALIDATION, "y_val": Y[1:10]}, "y_val"),
+        (VALIDATION, {**VALIDATION, "sample_weight_val": ONES * Y[:9]}, "sample_weight_val"),
+        (VALIDATION, {**VALIDATION, "sample_weight_val": None}, "sample_weight_val"),
+        (VALIDATION, {}, "X_val"),
+        ({"groups": Y}, {"groups": Y // 2}, "groups"),
+        ({"groups": Y}, {}, "groups"),
+    ],
+)
+def test_other_validation_is_refused_where_it_stops_a_training(tmp_path, first, then, named):
+    parameters = {"early_stopping": True, "epochs": 1, "architecture": "FCS"}
+    net(**parameters, checkpoint_dir=tmp_path).fit(X, Y, **first)
+    with pytest.raises(ValueError, match=rf"a training with other .*\b{named}\b"):
+        net(**parameters, checkpoint_dir=tmp_path).fit(X, Y, **then)
+    if named != "groups":  # without early stopping the weights do not depend on it
+        parameters = {**parameters, "early_stopping": False, "checkpoint_dir": tmp_path / "b"}
+        net(**parameters).fit(X, Y, **first)
+        assert_same(net(**parameters).fit(X, Y, **first), net(**parameters).fit(X, Y, **then))
+
+
+def test_groups_of_other_names_are_the_same(tmp_path):
+    parameters = {"early_stopping": True, "epochs": 1, "checkpoint_dir": tmp_path}
+    first = net(**parameters).fit(X, Y, groups=Y)
+    assert_same(net(**parameters).fit(X, Y, groups=np.array(list("abcdefghij"))[Y]), first)
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", lambda net, X, y: net.score(X, y)])
+def test_a_training_that_is_scored_goes_on_bit_for_bit(tmp_path, scoring):
+    groups = np.arange(len(X)) % 11
+
+    class Grouped(ImageClassifier):
+        def fit(self, X, y):
+            return super().fit(X, y, groups=groups)
+
+    def make(**more):
+        parameters = {"early_stopping": True, "n_iter_no_change": 2, "epochs": 9, **more}
+        architecture = "CONV-4 -> RELU -> DROPOUT-0.3 -> POOL -> FCS"
+        return Grouped(architecture, batch_size=32, random_state=0, scoring=scoring, **parameters)
+
+    whole = make().fit(X, Y)
+    broken_off(make, X, Y, tmp_path, 2)
+    assert_same(make(checkpoint_dir=tmp_path).fit(X, Y), whole)
 
 
 # Several fits and one folder
@@ -523,13 +587,13 @@ def train(folder, pipe):
                 epochs=EPOCHS,
                 batch_size=32,
                 augmentation=ImageAugmenter(width_shift_range=0.2, mixup=0.2),
-                validation_data=(X, y),
                 early_stopping=True,
+                scoring="neg_log_loss",
                 n_iter_no_change=EPOCHS,
                 checkpoint_dir=folder,
                 callbacks=[Tells(pipe)],
                 random_state=0,
-            ).fit(X, y)
+            ).fit(X, y, X_val=X, y_val=y)
             Path(folder, "result").write_bytes(pickle.dumps(net.model_.get_weights()))
             code = 0
         finally:

@@ -46,7 +46,8 @@ IMAGE_FAILURES = {
     "validation_fraction": lambda net, folder: net.set_params(
         early_stopping=True, validation_fraction=0.999
     ).fit(**OTHER),
-    "validation_data": lambda net, folder: net.set_params(validation_data=(X, Y)).fit(**OTHER),
+    "X_val": lambda net, folder: net.fit(**OTHER, X_val=X, y_val=Y),
+    "scoring": lambda net, folder: net.set_params(early_stopping=True, scoring="f1").fit(**OTHER),
     "optimizer__foo": lambda net, folder: net.set_params(optimizer__foo=3).fit(**OTHER),
     "callbacks": lambda net, folder: net.set_params(callbacks=[3]).fit(**OTHER),
     "checkpoint": lambda net, folder: net.set_params(
@@ -74,9 +75,9 @@ IMAGE_FAILURES = {
 }
 STRING_FAILURES = {
     "sample weights": lambda seq, folder: seq.fit(ANSWERS, QUESTIONS, sample_weight=np.ones(3)),
-    "other strings": lambda seq, folder: seq.set_params(
-        validation_data=(["#"], ["#"]), epochs=1
-    ).fit(ANSWERS, QUESTIONS),
+    "other strings": lambda seq, folder: seq.set_params(epochs=1).fit(
+        ANSWERS, QUESTIONS, X_val=["#"], y_val=["#"]
+    ),
     "training": lambda seq, folder: seq.set_params(callbacks=[Raises(1)]).fit(ANSWERS, QUESTIONS),
     "partial_fit": lambda seq, folder: seq.partial_fit(ANSWERS, QUESTIONS),
 }
@@ -91,7 +92,7 @@ def learned(estimator, X, folder):
     }
     estimator.set_params(
         callbacks=None,
-        validation_data=None,
+        scoring=None,
         **({"augmentation": None} if "augmentation" in estimator.get_params(deep=False) else {}),
     ).save(folder / "net.skcnn")
     return (

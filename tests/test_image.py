@@ -179,9 +179,7 @@ def test_images_that_are_not_finite_are_not_predicted(digits, dtype, value):
         ({"label_smoothing": 1}, "'label_smoothing' parameter"),
         ({"validation_fraction": 0.0}, "'validation_fraction' parameter"),
         ({"early_stopping": True, "validation_fraction": 0.1}, "early_stopping=True cannot"),
-        ({"validation_data": (GOOD_X,)}, r"validation_data must be a pair"),
-        ({"validation_data": (GOOD_X[:, :2], GOOD_Y)}, "validation_data: X has images of shape"),
-        ({"validation_data": (GOOD_X, GOOD_Y + 7)}, "validation_data: y has labels"),
+        ({"early_stopping": True, "scoring": "accurracy"}, "'scoring' parameter"),
         ({"input_shape": (4,)}, "input_shape must be"),
         ({"input_shape": (4, 5)}, "is not the shape of X's images"),
         ({"augmentation": {"mixup": 0.1}}, "'augmentation' parameter"),
@@ -303,15 +301,14 @@ def test_early_stopping_goes_back_to_the_best_weights(digits):
     accuracy = net.history_["val_accuracy"]
     assert net.n_iter_ == len(accuracy) == net.best_iteration_ + 3 < 60
     assert net.best_iteration_ == np.argmax(accuracy) + 1
-    held_out = tiny(
-        epochs=60, early_stopping=True, n_iter_no_change=3, validation_data=(X, y)
-    ).fit(X, y)
+    held_out = tiny(epochs=60, early_stopping=True, n_iter_no_change=3)
+    held_out.fit(X, y, X_val=X, y_val=y)
     assert held_out.score(X, y) == pytest.approx(max(held_out.history_["val_accuracy"]), abs=1e-6)
 
 
 def test_history_has_one_value_an_epoch(digits):
     X, y = digits
-    net = tiny(epochs=4, validation_data=(X[:50], y[:50])).fit(X, y)
+    net = tiny(epochs=4).fit(X, y, X_val=X[:50], y_val=y[:50])
     assert set(net.history_) == {
         "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "seconds"
     }  # fmt: skip

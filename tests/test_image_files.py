@@ -693,7 +693,7 @@ def test_paths_in_any_container(folder):
     expected = net(epochs=1).fit(X, y).predict_proba(X)
     wrong = np.roll(y, 30)
     for name, container in as_containers(X).items():
-        fitted = net(epochs=1, validation_data=(container, y)).fit(container, y)
+        fitted = net(epochs=1).fit(container, y, X_val=container, y_val=y)
         assert not hasattr(fitted, "feature_names_in_"), name
         np.testing.assert_array_equal(fitted.predict_proba(container), expected, err_msg=name)
         np.testing.assert_array_equal(fitted.predict_proba(X), expected, err_msg=name)
@@ -757,10 +757,10 @@ def test_cross_validation_and_search_on_files(folder):
     assert search.best_estimator_.input_shape_[:2] == search.best_params_["image_size"]
 
 
-def test_validation_data_and_partial_fit_on_files(folder):
+def test_validation_and_partial_fit_on_files(folder):
     root, pixels = folder
     X, y = load_image_folder(root, return_X_y=True)
-    fitted = net(validation_data=(X[::2], y[::2])).fit(X, y)
+    fitted = net().fit(X, y, X_val=X[::2], y_val=y[::2])
     assert fitted.history_["val_accuracy"][-1] == pytest.approx(fitted.score(pixels[::2], y[::2]))
     part = net().partial_fit(X, y)
     np.testing.assert_array_equal(
@@ -807,19 +807,18 @@ def test_files_that_change_during_training_are_named(
     shutil.copytree(folder[0], tmp_path / "copy")
     X, y = load_image_folder(tmp_path / "copy", return_X_y=True)
     rows = slice(0, None, 2)
-    validation = {"validation_data": (X[1::2], y[1::2])} if where == "validation" else {}
+    validation = {"X_val": X[1::2], "y_val": y[1::2]} if where == "validation" else {}
     spoilt = Path(X[1] if validation else X[2])
     fitted = net(
         epochs=4,
         batch_size=4,
         augmentation=augmentation,
         callbacks=[Spoil(lambda: spoil(spoilt))],
-        **validation,
     )
     with pytest.raises(
         ValueError, match=f"cannot read the image file '{spoilt}': .*{reason}"
     ) as caught:
-        fitted.fit(X[rows], y[rows])
+        fitted.fit(X[rows], y[rows], **validation)
     assert len(str(caught.value).splitlines()) == 1
     shown = "".join(traceback.format_exception(caught.value))
     assert "tensorflow.python.framework.errors" not in shown
@@ -836,8 +835,8 @@ def test_files_for_validation_are_checked_before_the_training(folder, tmp_path):
     last = [*X[:-3], small, wide, lost]
     epochs = []
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
-    with pytest.raises(ValueError, match=r"validation_data: cannot read 3 of 60") as caught:
-        net(validation_data=(last, y), callbacks=[count]).fit(X, y)
+    with pytest.raises(ValueError, match=r"X_val and y_val: cannot read 3 of 60") as caught:
+        net(callbacks=[count]).fit(X, y, X_val=last, y_val=y)
     reasons = ["5x7 pixels where 6x8", "16-bit pixels where 8-bit", "no such file"]
     assert all(reason in str(caught.value) for reason in reasons)
     assert epochs == []

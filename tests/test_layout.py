@@ -15,7 +15,7 @@ LEVELS = [
     {"base", "heads"},
     {"_fitted", "_parameters", "_saved", "_summary"},
     {"_training", "metrics"},
-    {"_files", "_strings"},
+    {"_files", "_missing", "_strings"},
     {"_compat", "_environment"},
 ]
 MODULES = sorted(

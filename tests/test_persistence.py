@@ -175,12 +175,12 @@ def test_names_of_features_come_back(tmp_path):
 def test_what_a_file_cannot_hold_is_named(tmp_path):
     fitted = net(
         callbacks=[keras.callbacks.Callback()],
-        validation_data=(X, Y),
+        scoring=lambda net, X, y: net.score(X, y),
         random_state=np.random.RandomState(0),
-    ).fit(X, Y)
-    with pytest.warns(UserWarning, match="not have callbacks, random_state, validation_data"):
+    ).fit(X, Y, X_val=X, y_val=Y)
+    with pytest.warns(UserWarning, match="not have callbacks, random_state, scoring, which"):
         after = through_a_file(fitted, tmp_path)
-    assert after.callbacks is after.validation_data is after.random_state is None
+    assert after.callbacks is after.scoring is after.random_state is None
     np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
 
 

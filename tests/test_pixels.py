@@ -72,9 +72,9 @@ def test_every_method_notices_another_scale(method, tmp_path):
             call(estimator, method, UNIT)
 
 
-def test_validation_data_of_another_scale_are_noticed():
+def test_images_to_validate_on_of_another_scale_are_noticed():
     with pytest.warns(UserWarning, match="X has pixels from"):
-        net(validation_data=(UNIT, Y)).fit(BYTES, Y)
+        net().fit(BYTES, Y, X_val=UNIT, y_val=Y)
 
 
 def test_files_and_arrays_of_another_scale_are_noticed(tmp_path):

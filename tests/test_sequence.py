@@ -214,7 +214,7 @@ def test_variable_lengths_and_unicode():
 
 
 def test_history_has_both_accuracies():
-    fitted = net(epochs=3, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    fitted = net(epochs=3).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     assert set(fitted.history_) == {
         "accuracy", "exact_match", "loss", "val_accuracy", "val_exact_match", "val_loss",
         "learning_rate", "seconds",
@@ -293,7 +293,7 @@ def test_scikit_learn_around_it():
 
 
 def test_sample_view_prints_after_every_epoch(capsys):
-    fitted = net(show_samples=3, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    fitted = net(show_samples=3).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == fitted.n_iter_ * 4
     match = fitted.history_["val_exact_match"][1]
@@ -317,9 +317,7 @@ def test_sample_view_prints_after_every_epoch(capsys):
         ({"decoder": "beam"}, "'decoder' parameter"),
         ({"reverse_input": 3}, "'reverse_input' parameter"),
         ({"show_samples": -1}, "'show_samples' parameter"),
-        ({"show_samples": 3}, "show_samples=3 needs validation_data or early_stopping=True"),
-        ({"validation_data": (["1+x"], ["2"])}, "validation_data: X has the unknown character"),
-        ({"validation_data": (["1+1"], ["222"])}, "validation_data: y has a string of 3"),
+        ({"show_samples": 3}, "show_samples=3 needs X_val or early_stopping=True"),
     ],
 )
 def test_bad_parameters_are_refused(monkeypatch, parameters, message):
@@ -344,6 +342,19 @@ def test_bad_data_are_refused(X, y, message):
         net().fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("X_val", "y_val", "message"),
+    [
+        (["1+x"], ["2"], "^X_val has the unknown character"),
+        (["1+1"], ["222"], "^y_val has a string of 3"),
+        (["1+1"], [2], "^y_val must be str in every row"),
+    ],
+)
+def test_bad_data_to_validate_on_are_refused(X_val, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        net().fit(X, Y, X_val=X_val, y_val=y_val)
+
+
 def test_prediction_refuses_what_it_has_not_learnt(learned):
     with pytest.raises(NotFittedError):
         net().predict(X)
@@ -360,7 +371,7 @@ def test_samples_are_shown_on_any_standard_output(monkeypatch, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
     words = ["größe", "früher", "日本", "naïve"] * 5
-    net(show_samples=2, validation_data=(words, words), epochs=1).fit(words, words)
+    net(show_samples=2, epochs=1).fit(words, words, X_val=words, y_val=words)
     stream.flush()
     shown = stream.buffer.getvalue().decode(encoding)
     assert "exact match" in shown
@@ -378,8 +389,8 @@ def test_a_fit_does_not_need_standard_output(monkeypatch, closed):
     monkeypatch.setattr(sys, "stderr", stream)
     words = ["a", "b"] * 10
     for verbose in (1, 2):
-        fitted = net(show_samples=2, validation_data=(words, words), verbose=verbose)
-        assert fitted.fit(words, words).n_iter_ == fitted.epochs
+        fitted = net(show_samples=2, verbose=verbose).fit(words, words, X_val=words, y_val=words)
+        assert fitted.n_iter_ == fitted.epochs
 
 
 MEMORY = """

@@ -120,9 +120,10 @@ def test_a_diverging_run_keeps_the_best_weights(early_stopping):
 
 
 def test_an_early_stop_goes_back_to_weights_of_this_fit():
-    first = net(early_stopping=True, warm_start=True, epochs=3, validation_data=(X, Y)).fit(X, Y)
-    second = clone(first).fit(X, Y).set_params(learning_rate=0.2, n_iter_no_change=1)
-    second.fit(X, Y)
+    validation = {"X_val": X, "y_val": Y}
+    first = net(early_stopping=True, warm_start=True, epochs=3).fit(X, Y, **validation)
+    second = clone(first).fit(X, Y, **validation).set_params(learning_rate=0.2, n_iter_no_change=1)
+    second.fit(X, Y, **validation)
     assert second.n_iter_ == len(second.history_["val_accuracy"]) > 3
     assert second.best_iteration_ > 3
     best = second.history_["val_accuracy"][second.best_iteration_ - 1]
@@ -138,8 +139,7 @@ def test_a_warm_start_goes_on_with_a_new_cycle_of_the_learning_rate():
 
 def test_a_name_that_not_all_epochs_log_is_nan_in_the_others():
     fitted = net(warm_start=True, epochs=1).fit(X, Y)
-    fitted.set_params(validation_data=(X, Y)).fit(X, Y)
-    fitted.set_params(validation_data=None).fit(X, Y)
+    fitted.fit(X, Y, X_val=X, y_val=Y).fit(X, Y)
     values = fitted.history_["val_accuracy"]
     assert [math.isnan(value) for value in values] == [True, False, True]
     assert {len(values) for values in fitted.history_.values()} == {3}
@@ -170,8 +170,7 @@ def test_folds_do_not_share_callbacks():
 SHOWS = """
 from skcnn import ImageClassifier, clear_compiled, load_digit_images
 X, y = (data[:150] for data in load_digit_images(return_X_y=True))
-net = ImageClassifier("FCS", epochs=3, random_state=0, verbose=1, validation_data=(X, y))
-net.fit(X, y)
+ImageClassifier("FCS", epochs=3, random_state=0, verbose=1).fit(X, y, X_val=X, y_val=y)
 """
 
 

@@ -458,7 +458,9 @@ class _Decoder:
                 f"it holds a {name}, a class that is not there; import the module that defines it "
                 "first"
             )
-        restored = LOADABLE[name](**self.decode(parameters))
+        cls, given = LOADABLE[name], self.decode(parameters)
+        former: frozenset[str] = getattr(cls, "_FORMER_PARAMETERS", frozenset())
+        restored = cls(**{key: value for key, value in given.items() if key not in former})
         check_params(restored)
         for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)

@@ -20,9 +20,8 @@ from .archive import (
 
 KIND = "estimator"
 
-# Data, not a setting: it may be many times as large as the network; and a folder that the fit of
-# whoever loads the file should not write to.
-NOT_SAVED = ("checkpoint_dir", "validation_data")
+# A folder that the fit of whoever loads the file should not write to.
+NOT_SAVED = ("checkpoint_dir",)
 
 
 def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) -> None:

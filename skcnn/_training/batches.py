@@ -26,6 +26,11 @@ def as_batch(X: Array) -> Array:
     return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
 
 
+def weight_of_outputs(weight: Array | None, y: Any) -> Array | None:
+    """Return weights of samples with one axis for each of the loss, which has one a place."""
+    return None if weight is None else weight.reshape(-1, *(1,) * (y.ndim - 2))
+
+
 def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     """Split rows so that each part, at `itemsize` bytes a value, stays small."""
     n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))

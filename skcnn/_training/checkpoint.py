@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -70,7 +71,13 @@ def digest(value: Any) -> str:
         value = np.ascontiguousarray(value)  # joblib tells strides apart
     elif hasattr(value, "fingerprint"):
         value = value.fingerprint()
-    return str(joblib.hash(value, coerce_mmap=True))
+    try:
+        return str(joblib.hash(value, coerce_mmap=True))
+    except pickle.PicklingError:
+        if not callable(value):
+            raise
+        # A function that is no attribute of its module is named as others are.
+        return digest((value.__module__, getattr(value, "__qualname__", type(value).__qualname__)))
 
 
 @contextmanager

@@ -1,20 +1,14 @@
-"""One training run: divide the data, train the network, return what it has come to."""
+"""One training run: train the network, return what it has come to."""
 
 from __future__ import annotations
 
-import functools
 import sys
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 
-from .._compat import check_sample_weight
 from .batches import BatchGenerator
 from .callbacks import (
     BestWeights,
@@ -27,100 +21,8 @@ from .callbacks import (
 )
 from .checkpoint import Checkpoint, Saved
 from .network import CompiledNetwork, State
-from .optimizers import SCHEDULES, TINY
-
-Array = NDArray[Any]
-
-
-def integer_seed(seed: np.random.SeedSequence) -> int:
-    """Turn a seed sequence into the non-negative 31-bit seed that Keras and scikit-learn take."""
-    return int(seed.generate_state(1)[0] >> 1)
-
-
-@dataclass
-class Division:
-    """The rows of the data by their use.
-
-    Attributes
-    ----------
-    weighted : ndarray of int
-        The rows whose weight is positive.
-    rows : ndarray of int
-        Those of them to train on.
-    held_out : ndarray of int or None
-        Those of them to validate on.
-    weight : ndarray of shape (n_samples,) or None
-        Weights whose mean is 1 over the rows to train on.
-    validation : BatchGenerator or None
-        What to validate on.
-    """
-
-    weighted: Array
-    rows: Array
-    held_out: Array | None
-    weight: Array | None
-    validation: BatchGenerator | None = None
-
-    def weight_of_outputs(self, y: Any) -> Array | None:
-        """Return the weights with one axis for each of the loss, which has one a place."""
-        return None if self.weight is None else self.weight.reshape(-1, *(1,) * (y.ndim - 2))
-
-
-def divide(
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    parts: dict[str, Array],
-    head: Any,
-    validation_fraction: float | None,
-    seed: np.random.SeedSequence,
-) -> Division:
-    """Choose the rows to train on, their weights, and the rows to validate on.
-
-    Parameters
-    ----------
-    X, y : array-like of shape (n_samples, ...)
-        Inputs and encoded targets.
-    sample_weight : array-like of shape (n_samples,) or None
-        Weights of the samples.
-    parts : dict of str to ndarray
-        Further weights of the samples, by the name of the parameter that asks for them.
-    head : Head
-        What the targets mean.
-    validation_fraction : float or None
-        The share to hold out.
-    seed : numpy.random.SeedSequence
-        Seed of the choice.
-    """
-    if sample_weight is not None:
-        given = check_sample_weight(sample_weight, X)
-        parts = {**parts, "sample_weight": given}
-    weight = _product(parts)
-    weighted = np.arange(len(X))
-    if weight is not None:
-        weighted = np.flatnonzero(weight)
-        head.check_rows(y, weighted)
-    rows, held_out = weighted, None
-    if validation_fraction is not None:
-        rows, held_out = _split(weighted, head.strata(y, weighted), validation_fraction, seed)
-    if weight is not None:
-        weight = (weight / weight[rows].mean()).astype(np.float32)
-    return Division(weighted, rows, held_out, weight)
-
-
-def _split(
-    rows: Array, strata: Array | None, fraction: float, seed: np.random.SeedSequence
-) -> tuple[Array, Array]:
-    try:
-        train, held_out = train_test_split(
-            rows, test_size=fraction, stratify=strata, random_state=integer_seed(seed)
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"early_stopping=True cannot hold out validation_fraction={fraction} of {len(rows)} "
-            f"samples: {error}"
-        ) from error
-    return train, held_out
+from .optimizers import SCHEDULES
+from .scoring import ValidationScore
 
 
 class TrainingRun:
@@ -134,6 +36,8 @@ class TrainingRun:
         What to train on.
     validation : BatchGenerator or None
         What to validate on.
+    score : ValidationScore or None
+        What scores the estimator after every epoch.
     history : dict of str to list of float
         What earlier epochs recorded.
     epochs : int
@@ -159,6 +63,7 @@ class TrainingRun:
         batches: BatchGenerator,
         validation: BatchGenerator | None,
         *,
+        score: ValidationScore | None,
         history: dict[str, list[float]],
         epochs: int,
         monitor: tuple[str, str] | None,
@@ -168,6 +73,7 @@ class TrainingRun:
         self.network = network
         self.batches = batches
         self.validation = validation
+        self.score = score
         self.history = {name: list(values) for name, values in history.items()}
         self.first = len(history.get("loss", []))
         self.last = self.first + epochs
@@ -210,7 +116,9 @@ class TrainingRun:
             self.best.on_train_end()
             completed = True
         else:
-            completed = self._loop([*callbacks, *own], verbose)
+            # First, so that all others see the score.
+            scores = [] if self.score is None else [self.score]
+            completed = self._loop([*scores, *callbacks, *own], verbose)
         self.unchanged = settings is None or network.settings() == settings
         self.best_iteration = self._best_iteration(callbacks)
         if self.best.diverged:
@@ -290,25 +198,3 @@ class TrainingRun:
             ConvergenceWarning,
             stacklevel=5,
         )
-
-
-def _product(parts: dict[str, Array]) -> Array | None:
-    """Multiply weights of samples; refuse those whose proportions float32 cannot express."""
-    if not parts:
-        return None
-    with np.errstate(over="ignore", under="ignore"):
-        weight: Array = functools.reduce(np.multiply, parts.values())
-        total = weight.sum()
-    kept = np.logical_and.reduce([part > 0 for part in parts.values()])
-    least = weight[kept].min(initial=total)
-    if not total < np.inf or (kept.any() and not least > total * TINY):
-        names = " and ".join(f"{name}={_span(part)}" for name, part in parts.items())
-        raise ValueError(
-            f"The weights of the samples overflow or vanish in float32: {names}. Scale them to "
-            "about 1."
-        )
-    return weight
-
-
-def _span(weight: Array) -> str:
-    return f"{weight[weight > 0].min(initial=weight.max()):.3g}...{weight.max():.3g}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from numbers import Real
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._compat import Interval, StrOptions
+from .._missing import check_no_missing
 from .._training.network import State
 from ..heads import ClassesHead, LabelsHead
 from .arrays import as_numpy
@@ -338,20 +338,9 @@ def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
 def _check_no_missing(y: Any) -> None:
     """Refuse labels that are missing, before NumPy makes text of them beside other text."""
     labels = y if hasattr(y, "dtype") else np.array(y, dtype=object)
-    if (
-        not issparse(labels)
-        and labels.ndim == 1
-        and not (isinstance(labels, np.ndarray) and labels.dtype.kind != "O")
-    ):
-        for row, label in enumerate(np.asarray(labels, dtype=object)):
-            if (
-                label is None
-                or label is getattr(sys.modules.get("pandas"), "NA", None)
-                or (isinstance(label, float) and math.isnan(label))
-            ):
-                raise ValueError(
-                    f"y has the label {label!r} in row {row}; each sample needs a label."
-                )
+    numbers = isinstance(labels, np.ndarray) and labels.dtype.kind != "O"
+    if not issparse(labels) and labels.ndim == 1 and not numbers:
+        check_no_missing(labels, "y", "label")
 
 
 def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: Array) -> Array:

@@ -67,6 +67,7 @@ class ImageEstimator(
         "resize",
         "shift_averaging",
     }
+    _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset({"flip_averaging", "shift_averaging"})
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
     _former_arguments: ClassVar[dict[str, str]] = {"n_classes": "n_outputs"}

@@ -310,8 +310,8 @@ class Seq2SeqRNN(KerasEstimator):
             return []
         if validation is None:
             raise ValueError(
-                f"show_samples={self.show_samples} needs validation_data or early_stopping=True "
-                "to take samples from."
+                f"show_samples={self.show_samples} needs X_val or early_stopping=True to take "
+                "samples from."
             )
         rows = validation.rows[: self.show_samples]
         questions = self.input_table_._strings(self._in_order(validation.X.codes[rows]))
