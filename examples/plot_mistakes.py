@@ -29,8 +29,8 @@ X, y = load_digit_images(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=400, stratify=y, random_state=0
 )
-net = StackedCNN(epochs=6, validation_data=(X_test, y_test), random_state=0)
-net.fit(X_train, y_train)
+net = StackedCNN(epochs=6, random_state=0)
+net.fit(X_train, y_train, X_val=X_test, y_val=y_test)
 probability = net.predict_proba(X_test)
 print(classification_report(y_test, net.predict(X_test)))
 

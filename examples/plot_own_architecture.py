@@ -36,9 +36,9 @@ class ResidualNet(ImageClassifier):
     architecture = "CONV-16 -> GELU -> [RES[CONV-16 -> GELU -> CONV-16] -> GELU]*2 -> GAP -> FCS"
 
 
-settings = {"epochs": 15, "validation_data": (X_test, y_test), "random_state": 0}
-plain = PlainNet(**settings).fit(X_train, y_train)
-residual = ResidualNet(**settings).fit(X_train, y_train)
+validation = {"X_val": X_test, "y_val": y_test}
+plain = PlainNet(epochs=15, random_state=0).fit(X_train, y_train, **validation)
+residual = ResidualNet(epochs=15, random_state=0).fit(X_train, y_train, **validation)
 TrainingHistoryDisplay.from_estimator({"plain": plain, "residual": residual})
 
 # %%

@@ -28,9 +28,8 @@ print(pd.DataFrame({"question": X_train[:5], "answer": y_train[:5]}).to_string(i
 # -----
 # Ten test questions are printed after every epoch with ``show_samples=10``; here three.
 
-net = Seq2SeqRNN(epochs=12, validation_data=(X_test, y_test), show_samples=3, random_state=0).fit(
-    X_train, y_train
-)
+net = Seq2SeqRNN(epochs=12, show_samples=3, random_state=0)
+net.fit(X_train, y_train, X_val=X_test, y_val=y_test)
 
 # %%
 # Characters flatter

@@ -34,13 +34,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 # --------
 # The validation data are only looked at, never learned from.
 
-net = VGGLite(
-    epochs=15,
-    validation_data=(X_test, y_test),
-    random_state=0,
-    verbose=2,
-)
-net.fit(X_train, y_train)
+net = VGGLite(epochs=15, random_state=0, verbose=2)
+net.fit(X_train, y_train, X_val=X_test, y_val=y_test)
 
 accuracy = net.score(X_test, y_test)
 probability = net.predict_proba(X_test)

@@ -51,12 +51,11 @@ def train(
     """Fit a network, or go on with what an earlier run has left."""
     X, y, X_test, y_test = data
     net.set_params(
-        validation_data=(X_test, y_test),
         checkpoint_dir=runs / name.replace(" ", "-"),
         random_state=0,
         verbose=1,
     )
-    net.fit(X, y)
+    net.fit(X, y, X_val=X_test, y_val=y_test)
     print(
         f"{name:20} {net.model_.count_params():9,} parameters, {net.n_iter_:2} epochs: training "
         f"accuracy {net.history_['accuracy'][-1]:.4f}, validation accuracy "

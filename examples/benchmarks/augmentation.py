@@ -47,12 +47,8 @@ def accuracy(data: tuple[np.ndarray, ...], epochs: int, random_state: int) -> No
     """Fit with both settings."""
     X, y, X_test, y_test = data
     for name, augmentation in SETTINGS.items():
-        net = VGGLite(
-            epochs=epochs,
-            augmentation=augmentation,
-            validation_data=(X_test, y_test),
-            random_state=random_state,
-        ).fit(X, y)
+        net = VGGLite(epochs=epochs, augmentation=augmentation, random_state=random_state)
+        net.fit(X, y, X_val=X_test, y_val=y_test)
         for epoch, value in enumerate(net.history_["val_accuracy"], start=1):
             print(f"{name:8} epoch {epoch:3}: held-out accuracy {value:.4f}", flush=True)
         print(f"{name:8} {sum(net.history_['seconds']):.0f} s, {augmentation}", flush=True)

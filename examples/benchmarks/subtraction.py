@@ -31,8 +31,8 @@ ATTENTION = {"decoder": "attention", "batch_size": 32}
 
 def report(name: str, X: np.ndarray, y: np.ndarray, **parameters: Any) -> None:
     """Fit one estimator and print what it reached."""
-    net = Seq2SeqRNN(validation_data=(X[N_TRAIN:], y[N_TRAIN:]), **parameters)
-    net.fit(X[:N_TRAIN], y[:N_TRAIN])
+    net = Seq2SeqRNN(**parameters)
+    net.fit(X[:N_TRAIN], y[:N_TRAIN], X_val=X[N_TRAIN:], y_val=y[N_TRAIN:])
     start = time.perf_counter()
     predicted = net.predict(X[N_TRAIN:])
     seconds = time.perf_counter() - start

@@ -69,10 +69,9 @@ def main() -> None:
         net, scale = RECIPES[name], np.float32(255 if name == "classic" else 1)
         images, held_out = (X / scale, X_test / scale) if scale > 1 else (X, X_test)
         net.set_params(
-            validation_data=(held_out, y_test),
             random_state=options.random_state,
             checkpoint_dir=options.runs / f"{name.replace(', ', '-').replace(' ', '-')}",
-        ).fit(images, y)
+        ).fit(images, y, X_val=held_out, y_val=y_test)
         seconds, accuracy = curve(net)
         flips = net.set_params(flip_averaging=True).score(held_out, y_test)
         both = net.set_params(shift_averaging=True).score(held_out, y_test)

@@ -82,13 +82,18 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     label_smoothing : float, default=0.0
         Share of the target that is spread over all classes.
     early_stopping : bool, default=False
-        Stop when the accuracy on held-out data has not improved for `n_iter_no_change`
-        epochs, and go back to the best weights.
+        Stop when `scoring`, by default the accuracy, on held-out data has not improved for
+        `n_iter_no_change` epochs, and restore the best weights.
     validation_fraction : float, default=0.1
-        Share of the training data, stratified, that `early_stopping` holds out when there are
-        no `validation_data`.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch.
+        Share of the training data, stratified, that `early_stopping` holds out where ``fit`` is
+        given no `X_val`; with `groups`, the share of the groups.
+    scoring : str or callable, default=None
+        What `early_stopping` compares. None is the accuracy, "loss" the validation loss; other
+        values are the name of a scikit-learn scorer, such as "f1_macro", or a callable
+        ``scorer(estimator, X, y)``, of which greater is better. A scorer is called after every
+        epoch with an estimator that has the current weights and the validation samples as they
+        were given. `history_` has its values as ``val_f1_macro``, those of a callable under its
+        ``__name__`` or as ``val_score``.
     n_iter_no_change : int, default=5
         Epochs without improvement that `early_stopping` waits.
     class_weight : dict or "balanced", default=None
@@ -145,8 +150,8 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     model_ : keras.Model
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
-        One value an epoch of ``loss`` and ``accuracy``, ``val_loss`` and ``val_accuracy`` where
-        there is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A
+        One value an epoch of ``loss`` and ``accuracy``, ``val_loss``, ``val_accuracy`` and that
+        of `scoring` where samples are validated on, ``learning_rate`` (the last of the epoch) and ``seconds``. A
         name that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit``
         add to it.
     precision_ : {"float32", "mixed_bfloat16"}

@@ -74,13 +74,18 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     weight_decay : float, default=0.0
         Decoupled weight decay [3]_ of the kernels.
     early_stopping : bool, default=False
-        Stop when the loss on held-out data has not improved for `n_iter_no_change` epochs, and
-        restore the best weights.
+        Stop when `scoring`, by default the loss, on held-out data has not improved for
+        `n_iter_no_change` epochs, and restore the best weights.
     validation_fraction : float, default=0.1
-        Share of the training data that `early_stopping` holds out when there are
-        no `validation_data`.
-    validation_data : tuple of (X, y), default=None
-        Data that is scored after each epoch.
+        Share of the training data that `early_stopping` holds out where ``fit`` is given no
+        `X_val`; with `groups`, the share of the groups.
+    scoring : str or callable, default=None
+        What `early_stopping` compares. None and "loss" are the validation loss; other values are
+        the name of a scikit-learn scorer, such as "r2", or a callable ``scorer(estimator, X,
+        y)``, of which greater is better. A scorer is called after every epoch with an estimator
+        that has the current weights and the validation samples as they were given. `history_`
+        has its values as ``val_r2``, those of a callable under its ``__name__`` or as
+        ``val_score``.
     n_iter_no_change : int, default=5
         Epochs without improvement that `early_stopping` waits.
     checkpoint_dir : str or path, default=None
@@ -136,8 +141,8 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         A copy of the network, whose outputs are standardized. What is done to it does not change
         the estimator.
     history_ : dict of str to list of float
-        One value an epoch of ``loss``, ``val_loss`` where there is validation data,
-        ``learning_rate`` (of the last step of the epoch) and ``seconds``.
+        One value an epoch of ``loss``, ``val_loss`` and that of `scoring` where samples are
+        validated on, ``learning_rate`` (of the last step of the epoch) and ``seconds``.
     precision_ : {"float32", "mixed_bfloat16"}
         What the last fit computed in.
     n_iter_ : int
