@@ -151,9 +151,9 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
         One value an epoch of ``loss`` and ``accuracy``, ``val_loss``, ``val_accuracy`` and that
-        of `scoring` where samples are validated on, ``learning_rate`` (the last of the epoch) and ``seconds``. A
-        name that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit``
-        add to it.
+        of `scoring` where samples are validated on, ``learning_rate`` (the last of the epoch) and
+        ``seconds``. A name that not all epochs have is NaN in the others. ``warm_start`` and
+        ``partial_fit`` add to it.
     precision_ : {"float32", "mixed_bfloat16"}
         What the last fit computed in.
     n_iter_ : int

@@ -110,8 +110,9 @@ class Seq2SeqRNN(KerasEstimator):
     history_ : dict of str to list of float
         One value an epoch of ``loss``, ``accuracy`` (the share of characters, padding included)
         and ``exact_match`` (the share of whole strings), of the same and of `scoring` with
-        ``val_`` where samples are validated on, ``learning_rate`` (the last of the epoch) and ``seconds``. A name that
-        not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` add to it.
+        ``val_`` where samples are validated on, ``learning_rate`` (the last of the epoch) and
+        ``seconds``. A name that not all epochs have is NaN in the others. ``warm_start`` and
+        ``partial_fit`` add to it.
     precision_ : {"float32", "mixed_bfloat16"}
         What the last fit computed in.
     n_iter_ : int
