@@ -727,9 +727,8 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     ndarray of shape (n_images, height, width), float32
         The maps, from 0 to 1.
     """
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
     output = model.layers[-1]
-    both = keras.Model(model.input, [last.output, output.input])
+    both = keras.Model(model.input, [_last_maps(model), output.input])
     with tf.GradientTape() as tape:
         outputs, features = both(tf.cast(images, tf.float32), training=False)
         # The score before softmax, which would mix in the scores of the other classes.
@@ -741,6 +740,17 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     highest = maps.max(axis=(1, 2), keepdims=True)
     scaled: Array = np.divide(maps, highest, out=np.zeros_like(maps), where=highest > 0)
     return scaled
+
+
+def _last_maps(model: keras.Model) -> Any:
+    """Return the outputs of the last convolution, of a pretrained network all that it averages."""
+    pooled = [
+        layer.input
+        for layer in model.layers
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D)
+    ]
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return pooled[-1] if pooled else convolutions[-1].output
 
 
 def _convolutions(estimator: Any) -> list[keras.layers.Layer]:

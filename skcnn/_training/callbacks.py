@@ -277,6 +277,13 @@ class ProgressBar(keras.callbacks.Callback):
         Batches in an epoch.
     done : int, default=0
         Epochs that are over.
+
+    Attributes
+    ----------
+    goes_on : bool
+        Whether another phase of the training follows, which shows in the same bar.
+    remaining : int
+        To be set before that: its epochs.
     """
 
     def __init__(self, epochs: int, n_batches: int, done: int = 0) -> None:
@@ -284,8 +291,15 @@ class ProgressBar(keras.callbacks.Callback):
         self.epochs = epochs
         self.n_batches = n_batches
         self.done = done
+        self.goes_on = False
+        self.remaining = 0
+        self.bar: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.bar is not None:
+            # An earlier phase may have stopped early.
+            self.bar.total = self.bar.n + self.params["steps"] * self.remaining
+            return
         # disable=None is off where standard error is no terminal; a notebook has its own bar.
         self.bar = tqdm(
             total=(self.epochs - self.done) * self.n_batches,
@@ -303,4 +317,5 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.bar.close()
+        if not self.goes_on:
+            self.bar.close()

@@ -44,6 +44,10 @@ class Saved:
         What the epochs logged.
     best : dict
         The best weights so far, and what else stops the training early.
+    phase : int
+        The number of the phase, in a training of several.
+    first : int or None
+        Epochs before it. None in files of version 0.1.0.
     """
 
     identity: dict[str, str]
@@ -52,6 +56,8 @@ class Saved:
     state: dict[str, Any]
     history: dict[str, list[float]]
     best: dict[str, Any]
+    phase: int = 0
+    first: int | None = None
 
 
 def digest(value: Any) -> str:
@@ -168,8 +174,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes
     ----------
-    saved : Saved or None
-        What an earlier process has written there.
+    phase : int
+        To be set: the number of the phase, in a training of several.
     capture : callable
         To be set: returns what is to be written, given whether no epoch is left.
 
@@ -188,11 +194,23 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = self.folder / NAME
         self.seed = seed
         self.capture: Callable[[bool], dict[str, Any]]
-        self.saved: Saved | None = None
+        self.phase = 0
+        self._found: Saved | None = None
         if self.path.exists():
-            self.saved = _archive.read(self.path, KIND, lambda content: Saved(**content))
-            self._compare(self.saved.identity)
-            self.seed = self.saved.seed
+            self._found = _archive.read(self.path, KIND, lambda content: Saved(**content))
+            self._compare(self._found.identity)
+            self.seed = self._found.seed
+
+    @property
+    def saved(self) -> Saved | None:
+        """What an earlier process has written in this phase."""
+        found = self._found
+        return found if found is not None and found.phase == self.phase else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether an earlier process has come to a later phase."""
+        return self._found is not None and self._found.phase > self.phase
 
     def _compare(self, other: dict[str, str]) -> None:
         names = {**self.identity, **other}
@@ -214,5 +232,5 @@ class Checkpoint(keras.callbacks.Callback):
 
     def write(self, finished: bool) -> None:
         """Write the file."""
-        saved = Saved(self.identity, self.seed, **self.capture(finished))
+        saved = Saved(self.identity, self.seed, phase=self.phase, **self.capture(finished))
         _archive.write(self.path, KIND, vars(saved))

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from .batches import as_batch
-from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles
+from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed_variables
 
 Array = NDArray[Any]
 
@@ -113,6 +113,8 @@ class Forward:
         The size of the features.
     n_outputs : int
         The outputs for a sample.
+    n_seeds : int
+        The random layers.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -127,6 +129,7 @@ class Forward:
             tf.TensorSpec(model.input.shape, model.input.dtype),
             *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
         )
+        self.n_seeds = len(seed_variables(model))
         self._dtypes = [output.dtype for output in self._run.outputs]
         features, outputs = both.output_shape
         self.n_features = int(features[-1])
@@ -176,6 +179,7 @@ def predict_in_parts(
     X: Any,
     n_outputs: int,
     then: Callable[[Array], Array] | None = None,
+    empty: Callable[..., Array] = np.empty,
 ) -> Array:
     """Predict some rows at a time.
 
@@ -189,6 +193,8 @@ def predict_in_parts(
         The outputs for a sample.
     then : callable, default=None
         What to make of the outputs of a batch before the next one is predicted.
+    empty : callable, default=numpy.empty
+        Makes the array for the outputs, of a shape and a dtype.
     """
     values = max(math.prod(X.shape[1:]), n_outputs)
     most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
@@ -205,7 +211,7 @@ def predict_in_parts(
             parts.append(then(part))
             continue
         if whole is None:  # at once, as a copy of all parts would need as much memory again
-            whole = np.empty((len(X), *part.shape[1:]), part.dtype)
+            whole = empty((len(X), *part.shape[1:]), part.dtype)
         whole[start : start + len(part)] = part
     return np.concatenate(parts) if whole is None else whole
 

@@ -329,11 +329,9 @@ def _from_table(name: str, input_shape: tuple[int, int, int], dtype: str) -> tup
         name="standardize",
         dtype="float32",
     )(pixels)
-    base = build_backbone(name, dtype, input_tensor=pixels)
+    base = build_backbone(name, dtype, input_tensor=pixels, pooling="avg")
     own = {"image", "colour", "standardize"}
-    layers = [layer for layer in base.layers if layer.name not in own]
-    features = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(base.output)
-    return inputs, features, layers
+    return inputs, base.output, [layer for layer in base.layers if layer.name not in own]
 
 
 def _from_network(arguments: dict[str, Any], dtype: str) -> tuple[Any, Any, Any]:

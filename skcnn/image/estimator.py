@@ -202,16 +202,24 @@ class ImageEstimator(
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         super()._check_restored(network, state)
-        if n_weighted(parse(network["architecture"])) > len(state.weights):  # before all are built
-            raise ValueError("its network has more layers than weights")
+        self._check_restored_layers(network, state)
         self._check_restored_reading(network["input_shape"])
+
+    def _check_restored_layers(self, network: dict[str, Any], state: State) -> None:
+        """Check that the layers are those of the weights, before all are built."""
+        if n_weighted(parse(network["architecture"])) > len(state.weights):
+            raise ValueError("its network has more layers than weights")
 
     def _initialize(
         self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
+        self._prepare_pixels(model, X, rows)
+        super()._initialize(model, X, y, weight, rows)
+
+    def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
+        """Set how a network prepares pixels."""
         if self.standardize:
             set_standardization(model, *channel_statistics(X, rows))
-        super()._initialize(model, X, y, weight, rows)
 
     def _batch_options(self) -> dict[str, Any]:
         return {"augmentation": self.augmentation}

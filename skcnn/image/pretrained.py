@@ -1,408 +1,397 @@
-"""Features of pretrained networks."""
+"""Estimators on pretrained networks: a head first, then the top of the network."""
 
 from __future__ import annotations
 
-import copy
-import os
-from typing import Any, ClassVar, Self
+import dataclasses
+import math
+import tempfile
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
+import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
-from .._compat import fit_context
-from .._environment import check_not_forked
-from .._files import estimators
-from .._files.archive import Keyed
-from .._files.export import export
-from .._fitted import FittedNetwork, learning
-from .._parameters import RoutedParameters
-from .._saved import learned, restored_network
-from .._training.network import Plan, State, draw_weights
-from .._training.optimizers import check_floatx
-from .backbones import BACKBONES, SMALLEST, Brought, build_features, check_backbone, prepared
-from .estimator import ImageEstimator, pixel_range
-from .inputs import ImageInputs
-from .networks import set_standardization
-from .notation import n_weighted, parse
-from .sizes import parse_size, value_limits
-from .weights import IMAGENET, hash_of, read_weights
+from .._compat import Interval, StrOptions
+from .._fitted import FEATURES
+from .._training.callbacks import ProgressBar
+from .._training.loop import Training, TrainingRun
+from .._training.network import CompiledNetwork, Plan, State, draw_weights
+from .._training.pool import forward, predict_in_parts
+from .backbones import build_head, build_pretrained, prepared
+from .classifier import ImageClassifier
+from .features import PretrainedInputs, set_preparation
+from .regressor import ImageRegressor
+from .weights import IMAGENET
 
 Array = NDArray[Any]
 
-# Networks of skcnn on networks of skcnn.
-MAX_DEPTH = 10
+# Features up to here are kept in memory, more of them in a temporary file.
+FEATURES_IN_MEMORY = 2**28
+
+# The learning rate of the second phase in shares of that of the first.
+FINE_SHARE = 0.1
+
+# The phases of a training, as checkpoints number them.
+HEAD, WHOLE = range(2)
+
+# Weights of the head: kernel and bias.
+N_HEAD = 2
 
 
-class PretrainedInputs(ImageInputs):
-    """Part of an estimator on a pretrained network: which images it takes, and its weights.
+class PretrainedTraining(PretrainedInputs):
+    """Part of an image estimator: a new head on a pretrained network, trained in two phases.
 
-    Beside those of reading the estimator has the parameters `backbone` and `weights`.
+    In the first the network is frozen. Where nothing is augmented, its features are computed
+    once. In the second its top is trained, too.
     """
 
-    _backbone_constraints: ClassVar[dict[str, list[Any]]] = {
-        **ImageInputs._reading_constraints,
-        "backbone": [str, ImageEstimator, FrozenEstimator],
-        "weights": [str, os.PathLike, None],
+    _pretrained_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PretrainedInputs._backbone_constraints,
+        "trainable": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"})],
+        "frozen_epochs": [Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
     }
+    _build = staticmethod(build_pretrained)
+    _training_layers: ClassVar[dict[str, Any]] = {}
+    _former_arguments: ClassVar[dict[str, str]] = {}
 
-    backbone: Any
-    weights: Any
-    weights_sha256_: str | None
+    trainable: int | str
+    frozen_epochs: int
+    layer_decay: float
+    dropout: float
+
+    # The network
+
+    def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
+        return {**self._read_backbone()[0], **self._head_arguments()}
+
+    def _head_arguments(self) -> dict[str, Any]:
+        head: Any = self._head  # type: ignore[attr-defined]
+        trainable = self.trainable
+        return {
+            "n_outputs": head.n_outputs,
+            "activation": head.activation,
+            "trainable": trainable if isinstance(trainable, str) else int(trainable),
+            "layer_decay": float(self.layer_decay),
+            "dropout": float(self.dropout),
+        }
+
+    def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
+        if reset:
+            return super()._training_plan(X, y, reset)  # type: ignore[misc,no-any-return]
+        # Not read again: the file of the weights may be elsewhere.
+        learned = dict(self._plan.arguments)
+        asked = {"backbone": self._backbone_argument(), **self._head_arguments()}
+        # More of the network may be trained than before.
+        changed = {name: asked.pop(name) for name in ("trainable", "layer_decay")}
+        self._check_same_network(learned, asked)  # type: ignore[attr-defined]
+        self._plan = self._plan.changed(**changed)
+        return self._plan.changed(dtype=self.precision_)  # type: ignore[attr-defined]
+
+    def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
+        arguments, brought = self._read_backbone()
+        set_preparation(model, arguments["backbone"], brought, self._limits)
 
     @property
-    def _own_network(self) -> Any:
-        """The fitted estimator that is the backbone, None where that is in the table."""
-        backbone = self.backbone
-        if isinstance(backbone, str):
-            check_backbone(backbone)
+    def _limits(self) -> tuple[float, float]:
+        assert self.pixel_limits_ is not None
+        return self.pixel_limits_
+
+    def _learn_statistics(self, X: Any, rows: Array) -> None:
+        super()._learn_statistics(X, rows)  # type: ignore[misc]
+        if self.pixel_limits_ is None:
+            self.pixel_limits_ = self._checked_limits(X)
+
+    def _training_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super()._training_params()  # type: ignore[misc]
+        # The contents of the file, wherever it is.
+        if self.warm_start and self.__sklearn_is_fitted__():  # type: ignore[attr-defined]
+            params["backbone"] = self._backbone_argument()
+            params["weights"] = self.weights_sha256_
+        else:
+            arguments, brought = self._read_backbone()
+            params["backbone"] = arguments["backbone"]
+            params["weights"] = None if brought is None else brought.sha256
+        return params
+
+    def _layer_names(self) -> list[str]:
+        return []
+
+    def _check_restored_layers(self, network: dict[str, Any], state: State) -> None:
+        self._check_restored_backbone(network, state)
+
+    # Training
+
+    def _train_network(self, training: Training) -> None:
+        samples, epochs = training.samples, self._epochs_of_phases(training)
+        plan = self._training_plan(samples.X, samples.y, training.reset)
+        done = 0 if training.reset else self.n_iter_  # type: ignore[attr-defined]
+        if self.verbose == 1:  # type: ignore[attr-defined]
+            n_batches = -(-len(training.division.rows) // self.batch_size)  # type: ignore[attr-defined]
+            training.bar = ProgressBar(done + sum(epochs), n_batches, done)
+            training.bar.remaining = epochs[WHOLE]
+        if epochs[HEAD] and not self._is_over(HEAD, training):
+            phase = dataclasses.replace(training, epochs=epochs[HEAD])
+            if phase.bar is not None:
+                phase.bar.goes_on = epochs[WHOLE] > 0
+            train = self._train_frozen if self._augments() else self._train_head
+            best, goes_on = train(phase, plan)
+            training = dataclasses.replace(training, reset=False, best=best)
+            if not goes_on:
+                return
+        if epochs[WHOLE]:
+            self._is_over(WHOLE, training)
+            if training.bar is not None:
+                training.bar.goes_on = False
+            self._train_whole(dataclasses.replace(training, epochs=epochs[WHOLE]), plan)
+
+    def _epochs_of_phases(self, training: Training) -> tuple[int, int]:
+        """Return how many epochs are of each phase."""
+        tunes = self.trainable != 0
+        if not training.is_whole:
+            done = 0 if training.reset else self.n_iter_  # type: ignore[attr-defined]
+            return (0, 1) if tunes and done >= self.frozen_epochs else (1, 0)
+        if not training.reset and tunes:
+            return 0, training.epochs
+        if not tunes and not self.frozen_epochs:
+            raise ValueError(
+                "frozen_epochs=0 and trainable=0 leave nothing to train; set frozen_epochs, the "
+                "epochs in which the head is trained, or trainable."
+            )
+        return self.frozen_epochs, training.epochs if tunes else 0
+
+    def _augments(self) -> bool:
+        augmentation = self.augmentation  # type: ignore[attr-defined]
+        return augmentation is not None and augmentation._does_something()
+
+    def _is_over(self, phase: int, training: Training) -> bool:
+        """Tell checkpoints the phase, and return whether an earlier process has finished it."""
+        if training.checkpoint is None:
+            return False
+        training.checkpoint.phase = phase
+        return training.checkpoint.is_over
+
+    def _train_head(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        """Train the head on the features of the images, which are computed once."""
+        start = None if training.reset else self._state
+        base = self._base_weights(training, plan)
+        n_seeds = forward(self._plan).n_seeds
+        features = self._with_features(training, base)
+
+        def load(network: CompiledNetwork) -> None:
+            network.start(training.build_seed)
+            if start is None:
+                self._start_head(network.model, training)
+                return
+            seeds = start.seeds if len(start.seeds) == len(network.first.seeds) else []
+            own = State(start.kind, start.weights[-N_HEAD:], seeds, start.optimizer)
+            network.load(own if seeds else dataclasses.replace(own, seeds=network.state().seeds))
+
+        found: list[Any] = []
+
+        def learn(run: TrainingRun) -> None:
+            state = run.state()
+            seeds = state.seeds if len(state.seeds) == n_seeds else []
+            whole = State(state.kind, [*base, *state.weights], seeds, state.optimizer)
+            self._learn_from(run, whole)  # type: ignore[attr-defined]
+            found.append(self._best_of(run))
+
+        arguments = {"n_features": features.samples.X.shape[1], **self._head_arguments()}
+        of_head = ("n_features", "n_outputs", "activation", "dropout")
+        head = Plan(build_head, tuple((name, arguments[name]) for name in of_head))
+        history = {} if start is None else self.history_  # type: ignore[attr-defined]
+        self._frozen_weights = base
+        try:
+            goes_on = self._fit_network(features, head, load, learn, history)  # type: ignore[attr-defined]
+        finally:
+            del self._frozen_weights
+        return found[0], goes_on
+
+    def _train_frozen(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        """Train the head on images that are changed in every epoch."""
+        return self._train_images(training, plan.changed(trainable=0, layer_decay=1.0))
+
+    def _train_whole(self, training: Training, plan: Plan) -> None:
+        """Train the top of the network with the head."""
+        slower = self._make_optimizer(training.schedule)  # type: ignore[attr-defined]
+        if not isinstance(slower.get_config()["learning_rate"], dict):
+            slower.learning_rate = FINE_SHARE * float(slower.learning_rate)
+        self._train_images(dataclasses.replace(training, optimizer=slower), plan)
+
+    def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        state = None if training.reset else self._state
+        division = training.division
+
+        def load(network: CompiledNetwork) -> None:
+            network.start(training.build_seed)
+            if state is None:
+                samples, rows = training.samples, division.rows
+                self._initialize(network.model, samples.X, samples.y, division.weight, rows)  # type: ignore[attr-defined]
+            elif len(state.seeds) == len(network.first.seeds):
+                network.load(state)
+            else:  # after the head alone
+                network.load(dataclasses.replace(state, seeds=network.state().seeds))
+
+        found: list[Any] = []
+
+        def learn(run: TrainingRun) -> None:
+            self._learn_from(run)  # type: ignore[attr-defined]
+            found.append(self._best_of(run))
+
+        history = {} if state is None else self.history_  # type: ignore[attr-defined]
+        goes_on = self._fit_network(training, plan, load, learn, history)  # type: ignore[attr-defined]
+        return found[0], goes_on
+
+    def _best_of(self, run: TrainingRun) -> tuple[float, int] | None:
+        """Return what early stopping compares with in the next phase."""
+        if not self.early_stopping:  # type: ignore[attr-defined]
             return None
-        backbone = getattr(backbone, "estimator", backbone)
-        if not isinstance(backbone, ImageEstimator):
-            raise ValueError(f"backbone must be a fitted image estimator, got {backbone!r}.")
-        if not backbone.__sklearn_is_fitted__():
-            raise ValueError(
-                f"backbone is a {type(backbone).__name__} that is not fitted. Fit it first; in a "
-                "grid of a search, whose values are cloned, wrap it as "
-                "sklearn.frozen.FrozenEstimator(backbone)."
+        return run.best.best, run.best.best_epoch
+
+    def _start_head(self, model: keras.Model, training: Training) -> None:
+        division = training.division
+        bias = self._head.bias(training.samples.y, division.rows, division.weight)  # type: ignore[attr-defined]
+        if bias is not None:
+            model.layers[-1].bias.assign(bias)
+
+    def _base_weights(self, training: Training, plan: Plan) -> list[Array]:
+        """Return the weights of the network without its head."""
+        if not training.reset:
+            return self._state.weights[:-N_HEAD]
+        arguments, brought = self._read_backbone()
+        if brought is not None:
+            preparation = prepared(brought, self._limits) or ()
+            return [np.asarray(each, np.float32) for each in (*preparation, *brought.arrays)]
+        model = plan.changed(dtype="float32").model()
+        draw_weights(model, np.random.default_rng(training.build_seed))
+        set_preparation(model, arguments["backbone"], None, self._limits)
+        return model.get_weights()[:-N_HEAD]  # type: ignore[no-any-return]
+
+    def _with_features(self, training: Training, base: list[Array]) -> Training:
+        """Return a training of the head: images replaced by their features."""
+        network = forward(self._plan)
+        n_outputs = dict(self._plan.arguments)["n_outputs"]
+        shapes = ((network.n_features, n_outputs), (n_outputs,))
+        weights = [tf.constant(each) for each in (*base, *map(np.zeros, shapes, [np.float32] * 2))]
+
+        def features(X: Any) -> Array:
+            return predict_in_parts(
+                lambda batch: network(batch, weights)[FEATURES],
+                X,
+                network.n_features,
+                empty=_empty_features,
             )
-        if self.weights not in (IMAGENET, None):
-            raise ValueError(
-                f"weights={self.weights!r} is for the networks of the table, but backbone is a "
-                f"fitted {type(backbone).__name__}, which has its own."
-            )
-        return backbone
 
-    def __sklearn_clone__(self) -> Any:
-        """Clone all parameters but a fitted backbone, whose clone would not be fitted."""
-        if isinstance(self.backbone, str):
-            return super().__sklearn_clone__()  # type: ignore[misc]
-        frozen: Any = copy.copy(self)
-        frozen.backbone = FrozenEstimator(self.backbone)
-        cloned = super(PretrainedInputs, frozen).__sklearn_clone__()  # type: ignore[misc]
-        cloned.backbone = self.backbone
-        return cloned
+        samples, division = training.samples, training.division
+        X, validation = features(samples.X), division.validation
+        if validation is not None:
+            held_out = X if validation.X is samples.X else features(validation.X)
+            validation = dataclasses.replace(validation, X=held_out)
+        return dataclasses.replace(
+            training,
+            samples=dataclasses.replace(samples, X=X),
+            division=dataclasses.replace(division, validation=validation),
+        )
 
-    def _given_size(self) -> tuple[int, int]:
-        size, network = parse_size(self.image_size), self._own_network
-        if network is not None:
-            own = network.input_shape_[:2]
-            if size not in (None, own):
-                raise ValueError(
-                    f"image_size={self.image_size} is not that of the backbone, whose images have "
-                    f"{own[0]}x{own[1]} pixels; leave it to None."
-                )
-            return own  # type: ignore[no-any-return]
-        usual = BACKBONES[self.backbone].usual
-        size = size or (usual, usual)
-        if min(size) < SMALLEST:
-            raise ValueError(
-                f"image_size={size} is too small: {self.backbone} takes images of {SMALLEST}x"
-                f"{SMALLEST} pixels and more."
-            )
-        return size
-
-    def _shown_channels(self, channels: int, dtype: Any) -> int:
-        if channels not in (1, 3) and not (channels in (2, 4) and dtype == np.uint8):
-            raise ValueError(
-                f"X has images of {channels} channels of {dtype}; pretrained networks take one "
-                "(grey) or three (red, green, blue), and one more for transparency in uint8."
-            )
-        network = self._own_network
-        if network is not None:
-            return network.input_shape_[2]  # type: ignore[no-any-return]
-        return 1 if channels < 3 else 3
-
-    def _read_shape(self) -> tuple[int, int, int] | None:
-        network = self._own_network
-        return super()._read_shape() if network is None else network.input_shape_
-
-    def _checked_limits(self, X: Any) -> tuple[float, float]:
-        """Return the values of black and white, once the range of the pixels is known."""
-        assert self.pixel_range_ is not None
-        return self.pixel_limits_ or value_limits(*self.pixel_range_, X.dtype)
-
-    def _read_backbone(self) -> tuple[dict[str, Any], Brought | None]:
-        """Return the arguments of a network that say what it is built on, and its weights."""
-        network = self._own_network
-        if network is not None:
-            arguments = [each for each in network._plan.arguments if each[0] != "weights"]
-            arrays = network._state.weights[:-2]  # without the last layer
-            brought: Brought | None = Brought(tuple(arrays), None, None, hash_of(arrays))
-            backbone: Any = tuple(arguments)
-        else:
-            backbone, brought = self.backbone, None
-            if self.weights is not None:
-                brought = read_weights(backbone, self.weights, self.input_shape_[:2])
-        self.weights_sha256_ = None if brought is None else brought.sha256
-        return {
-            "backbone": backbone,
-            "input_shape": self.input_shape_,
-            "weights": None if brought is None else Keyed(brought, brought.sha256),
-        }, brought
-
-    def _check_restored_backbone(self, network: dict[str, Any], state: State) -> None:
-        """Check what a file says of the backbone, before it is built."""
-        backbone, depth = network["backbone"], 0
-        while not isinstance(backbone, str):
-            arguments, depth = dict(backbone), depth + 1
-            if "architecture" in arguments:
-                if n_weighted(parse(arguments["architecture"])) > len(state.weights) + 1:
-                    raise ValueError("its network has more layers than weights")
-                break
-            backbone = arguments["backbone"]
-            if depth > MAX_DEPTH:
-                raise ValueError("its network has too many networks inside")
-        else:
-            check_backbone(backbone)
-        self._check_restored_reading(network["input_shape"])
+    def _at(self, state: State) -> Any:
+        frozen = getattr(self, "_frozen_weights", None)
+        if frozen is not None:
+            state = State(state.kind, [*frozen, *state.weights], [], [])
+        return super()._at(state)  # type: ignore[misc]
 
 
-class ImageFeatures(
-    PretrainedInputs,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    RoutedParameters,
-    FittedNetwork,
-    BaseEstimator,
-):
-    """Features of images, by a network that was trained on others.
+def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Make an array in memory, or in a temporary file that ends with it."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= FEATURES_IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
-    The network is one of `keras.applications`, without its top, or a fitted image estimator of
-    this package; its last feature maps are averaged over the image. Nothing is trained.
 
-    Parameters
-    ----------
-    backbone : str or estimator, default="MobileNetV2"
-        "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "EfficientNetB0",
-        "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "NASNetMobile" or "ConvNeXtTiny", or a
-        fitted image estimator, whose `image_size` is then that of its fit. In the grid of a
-        search it is wrapped as `sklearn.frozen.FrozenEstimator`.
-    weights : str, path or None, default="imagenet"
-        "imagenet" for the weights of Keras, which are downloaded once and cached; a file of
-        weights that Keras has written, without the top; or None for random weights. Read in
-        ``fit``, once a process.
-    input_shape : tuple of (height, width) or (height, width, channels), default=None
-        Shape of the image in a row of a 2-D X, before it is resized.
-    image_size : int or tuple of (height, width), default=None
-        Size to resize images to, an integer for a square; at least 32. None takes that which the
-        network was designed for, 224.
-    resize : {"crop", "pad", "stretch"}, default="crop"
-        How: by cutting off what is beyond the aspect ratio on the longer sides, by filling what
-        is missing on the shorter sides with the `background`, or by changing the aspect ratio.
-    background : str or tuple of (red, green, blue), default="white"
-        What transparent pixels and padding show: the name of a colour that Pillow knows, or three
-        integers from 0 to 255.
-
-    Attributes
-    ----------
-    weights_sha256_ : str or None
-        SHA-256 of the file of the weights.
-    n_features_in_ : int
-        Pixel values in an image, or in a row of a 2-D X.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, when X was a data frame.
-    input_shape_ : tuple of (height, width, channels)
-        Shape of an image as the network sees it.
-    pixel_dtype_ : str
-        Dtype of the pixels.
-    pixel_range_ : tuple of (low, high)
-        Range of the pixels, that of the dtype for uint8.
-    pixel_limits_ : tuple of (black, white)
-        The values that the network takes as black and white: 0 and 255 for uint8; else 0 and 1,
-        255 or 65535 where all pixels are within them and not much darker; else the range.
-    image_size_ : tuple of (height, width)
-        Size that images are resized to.
-    resize_ : str
-        How they are resized.
-    row_shape_ : tuple of (height, width, channels) or None
-        Shape of the image in a row of a 2-D X, before it is resized.
-    background_ : tuple of (red, green, blue)
-        What transparent pixels and padding show.
-
-    See Also
-    --------
-    ImageClassifier : Networks that are trained from nothing.
-
-    Notes
-    -----
-    The pixels are prepared as the network asks for; images are given as they are.
-
-    In a pipeline with ``memory``, the features are computed once for the same images and
-    parameters, so that a search over the classifier alone does not compute them again. Files are
-    compared by their paths.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skcnn import ImageFeatures, load_digit_images
-    >>> X, y = load_digit_images(return_X_y=True)
-    >>> features = ImageFeatures("MobileNetV3Small", weights=None, image_size=32)
-    >>> make_pipeline(features, LogisticRegression()).fit(X[:100], y[:100]).predict(X[:3]).shape
-    (3,)
-    """
+class PretrainedClassifier(PretrainedTraining, ImageClassifier):
+    """PLACEHOLDER."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **PretrainedInputs._backbone_constraints
+        **ImageClassifier._parameter_constraints,
+        **PretrainedTraining._pretrained_constraints,
     }
-    _build = staticmethod(build_features)
-    _former_arguments: ClassVar[dict[str, str]] = {}
+    architecture = "FCS"
+    batch_norm = False
+    standardize = False
 
     def __init__(
         self,
         backbone: Any = "MobileNetV2",
         *,
         weights: Any = IMAGENET,
-        input_shape: tuple[int, ...] | None = None,
         image_size: int | tuple[int, int] | None = None,
         resize: str = "crop",
-        background: str | tuple[int, int, int] = "white",
+        frozen_epochs: int = 20,
+        epochs: int = 5,
+        trainable: int | str = "all",
+        layer_decay: float = 0.8,
+        dropout: float = 0.2,
+        batch_size: int = 32,
+        optimizer: Any = "adam",
+        **parameters: Any,
     ) -> None:
+        super().__init__(
+            image_size=image_size,
+            resize=resize,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            **parameters,
+        )
         self.backbone = backbone
         self.weights = weights
-        self.input_shape = input_shape
-        self.image_size = image_size
-        self.resize = resize
-        self.background = background
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Read the weights, and learn how to read the images.
-
-        Parameters
-        ----------
-        X : array-like
-            Images of shape (n_samples, height, width[, channels]) or (n_samples, n_features),
-            paths of image files, or a list of arrays or of images of Pillow of any sizes.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self
-            The fitted transformer.
-
-        Raises
-        ------
-        OSError
-            If the weights are not there and cannot be downloaded.
-        ValueError
-            If X are not images, or a file has the weights of another network.
-        """
-        check_not_forked()
-        check_floatx()
-        with learning(self) as learner:
-            learner._learn(X)
-        return self
-
-    def _learn(self, X: Any) -> None:
-        X, _ = self._check_images(X, reset=True)
-        self.pixel_range_ = pixel_range(X, np.arange(len(X)))
-        self.pixel_limits_ = limits = self._checked_limits(X)
-        arguments, brought = self._read_backbone()
-        plan = Plan(build_features, tuple(arguments.items()))
-        if brought is None:
-            weights = _drawn(plan, limits)
-        else:
-            preparation = prepared(brought, limits) or ()
-            weights = [np.asarray(each, np.float32) for each in (*preparation, *brought.arrays)]
-        self._plan = plan.without_values()
-        self._keep(State("", weights, [], []))
-
-    def transform(self, X: Any) -> Array:
-        """Compute the features of images.
-
-        Parameters
-        ----------
-        X : array-like
-            Images, of any kind that ``fit`` takes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features_out), float32
-            Features.
-        """
-        return self._features(X)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._forward.n_features
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the transformer, fitted or not, to a file that :func:`skcnn.load` reads.
-
-        The file has the weights, so that loading it needs no download.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, by custom ``.skcnn``.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        estimators.save(self, path, learned(self))
-
-    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
-        """Write the network for a runtime without skcnn.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, or the folder of a SavedModel.
-        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
-            ONNX needs ``pip install 'skcnn[export]'``.
-
-        Raises
-        ------
-        ValueError
-            If there is no such format.
-        ImportError
-            If a package is missing.
-        OSError
-            If the file cannot be written.
-        """
-        check_is_fitted(self)
-        export(self._network, self._metadata(), path, format)
-
-    def _metadata(self) -> dict[str, Any]:
-        return {}
-
-    def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
-        plan, restored = restored_network(self, network, state)
-        self._plan = plan
-        self._keep(restored)
-
-    def _check_restored(self, network: dict[str, Any], state: State) -> None:
-        self._check_restored_backbone(network, state)
+        self.frozen_epochs = frozen_epochs
+        self.trainable = trainable
+        self.layer_decay = layer_decay
+        self.dropout = dropout
 
 
-def _drawn(plan: Plan, limits: tuple[float, float]) -> list[Array]:
-    """Draw the weights of a network of the table, the same every time."""
-    model = plan.model()
-    draw_weights(model, np.random.default_rng(0))
-    set_preparation(model, dict(plan.arguments)["backbone"], None, limits)
-    return model.get_weights()  # type: ignore[no-any-return]
+class PretrainedRegressor(PretrainedTraining, ImageRegressor):
+    """PLACEHOLDER."""
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ImageRegressor._parameter_constraints,
+        **PretrainedTraining._pretrained_constraints,
+    }
+    architecture = "FCS"
+    batch_norm = False
+    standardize = False
 
-def set_preparation(
-    model: Any, backbone: Any, brought: Brought | None, limits: tuple[float, float]
-) -> None:
-    """Set how a network prepares the pixels of images with these values of black and white."""
-    if brought is None:
-        known = BACKBONES[backbone]
-        brought = Brought((), known.mean, known.deviation, "")
-    preparation = prepared(brought, limits)
-    if preparation is not None:
-        set_standardization(model, *preparation)
+    def __init__(
+        self,
+        backbone: Any = "MobileNetV2",
+        *,
+        weights: Any = IMAGENET,
+        image_size: int | tuple[int, int] | None = None,
+        resize: str = "crop",
+        frozen_epochs: int = 20,
+        epochs: int = 5,
+        trainable: int | str = "all",
+        layer_decay: float = 0.8,
+        dropout: float = 0.2,
+        batch_size: int = 32,
+        optimizer: Any = "adam",
+        **parameters: Any,
+    ) -> None:
+        super().__init__(
+            image_size=image_size,
+            resize=resize,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            **parameters,
+        )
+        self.backbone = backbone
+        self.weights = weights
+        self.frozen_epochs = frozen_epochs
+        self.trainable = trainable
+        self.layer_decay = layer_decay
+        self.dropout = dropout
