@@ -183,8 +183,8 @@ class BestWeights(keras.callbacks.EarlyStopping):
         )
         self.diverged = False
         self.resumed = False
-        self.best = None
-        self.best_epoch = done - 1
+        self.best: float | None = None
+        self.best_epoch: int = done - 1
 
     @property
     def stops_early(self) -> bool:

@@ -68,7 +68,7 @@ class Training:
     order_seed: int
     is_whole: bool
     bar: ProgressBar | None = None
-    best: tuple[float, int] | None = None
+    best: tuple[float | None, int] | None = None
 
 
 class TrainingRun:
@@ -120,7 +120,7 @@ class TrainingRun:
         patience: int,
         checkpoint: Checkpoint | None,
         bar: ProgressBar | None = None,
-        best: tuple[float, int] | None = None,
+        best: tuple[float | None, int] | None = None,
     ) -> None:
         self.network = network
         self.batches = batches

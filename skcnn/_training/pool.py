@@ -140,7 +140,7 @@ class Forward:
         # Called by itself, the function would look at the type of every weight each time, which
         # takes longer than to predict an image.
         return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
-            args=[batch.astype(np.float32, copy=False), *weights],
+            args=[batch.astype(np.float32, copy=False), *weights, *self._run.captured_inputs],
             Tout=self._dtypes,
             f=self._run,
         )

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import tempfile
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from .._training.network import CompiledNetwork, Plan, State, draw_weights
 from .._training.pool import forward, predict_in_parts
 from .backbones import build_head, build_pretrained, prepared
 from .classifier import ImageClassifier
+from .estimator import ImageEstimator
 from .features import PretrainedInputs, set_preparation
 from .regressor import ImageRegressor
 from .weights import IMAGENET
@@ -40,7 +41,15 @@ HEAD, WHOLE = range(2)
 N_HEAD = 2
 
 
-class PretrainedTraining(PretrainedInputs):
+if TYPE_CHECKING:
+
+    class _Part(PretrainedInputs, ImageEstimator):
+        """What a class with this part is, to those who check types."""
+else:
+    _Part = PretrainedInputs
+
+
+class PretrainedTraining(_Part):
     """Part of an image estimator: a new head on a pretrained network, trained in two phases.
 
     In the first the network is frozen. Where nothing is augmented, its features are computed
@@ -54,7 +63,7 @@ class PretrainedTraining(PretrainedInputs):
         "layer_decay": [Interval(Real, 0, 1, closed="right")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
-    _build = staticmethod(build_pretrained)
+    _build: ClassVar[Any] = staticmethod(build_pretrained)
     _training_layers: ClassVar[dict[str, Any]] = {}
     _former_arguments: ClassVar[dict[str, str]] = {}
 
@@ -69,7 +78,7 @@ class PretrainedTraining(PretrainedInputs):
         return {**self._read_backbone()[0], **self._head_arguments()}
 
     def _head_arguments(self) -> dict[str, Any]:
-        head: Any = self._head  # type: ignore[attr-defined]
+        head: Any = self._head
         trainable = self.trainable
         return {
             "n_outputs": head.n_outputs,
@@ -81,15 +90,15 @@ class PretrainedTraining(PretrainedInputs):
 
     def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
         if reset:
-            return super()._training_plan(X, y, reset)  # type: ignore[misc,no-any-return]
+            return super()._training_plan(X, y, reset)
         # Not read again: the file of the weights may be elsewhere.
         learned = dict(self._plan.arguments)
         asked = {"backbone": self._backbone_argument(), **self._head_arguments()}
         # More of the network may be trained than before.
         changed = {name: asked.pop(name) for name in ("trainable", "layer_decay")}
-        self._check_same_network(learned, asked)  # type: ignore[attr-defined]
+        self._check_same_network(learned, asked)
         self._plan = self._plan.changed(**changed)
-        return self._plan.changed(dtype=self.precision_)  # type: ignore[attr-defined]
+        return self._plan.changed(dtype=self.precision_)
 
     def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
         arguments, brought = self._read_backbone()
@@ -101,14 +110,14 @@ class PretrainedTraining(PretrainedInputs):
         return self.pixel_limits_
 
     def _learn_statistics(self, X: Any, rows: Array) -> None:
-        super()._learn_statistics(X, rows)  # type: ignore[misc]
+        super()._learn_statistics(X, rows)
         if self.pixel_limits_ is None:
             self.pixel_limits_ = self._checked_limits(X)
 
     def _training_params(self) -> dict[str, Any]:
-        params: dict[str, Any] = super()._training_params()  # type: ignore[misc]
+        params: dict[str, Any] = super()._training_params()
         # The contents of the file, wherever it is.
-        if self.warm_start and self.__sklearn_is_fitted__():  # type: ignore[attr-defined]
+        if self.warm_start and self.__sklearn_is_fitted__():
             params["backbone"] = self._backbone_argument()
             params["weights"] = self.weights_sha256_
         else:
@@ -128,9 +137,9 @@ class PretrainedTraining(PretrainedInputs):
     def _train_network(self, training: Training) -> None:
         samples, epochs = training.samples, self._epochs_of_phases(training)
         plan = self._training_plan(samples.X, samples.y, training.reset)
-        done = 0 if training.reset else self.n_iter_  # type: ignore[attr-defined]
-        if self.verbose == 1:  # type: ignore[attr-defined]
-            n_batches = -(-len(training.division.rows) // self.batch_size)  # type: ignore[attr-defined]
+        done = 0 if training.reset else self.n_iter_
+        if self.verbose == 1:
+            n_batches = -(-len(training.division.rows) // self.batch_size)
             training.bar = ProgressBar(done + sum(epochs), n_batches, done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
@@ -152,7 +161,7 @@ class PretrainedTraining(PretrainedInputs):
         """Return how many epochs are of each phase."""
         tunes = self.trainable != 0
         if not training.is_whole:
-            done = 0 if training.reset else self.n_iter_  # type: ignore[attr-defined]
+            done = 0 if training.reset else self.n_iter_
             return (0, 1) if tunes and done >= self.frozen_epochs else (1, 0)
         if not training.reset and tunes:
             return 0, training.epochs
@@ -164,7 +173,7 @@ class PretrainedTraining(PretrainedInputs):
         return self.frozen_epochs, training.epochs if tunes else 0
 
     def _augments(self) -> bool:
-        augmentation = self.augmentation  # type: ignore[attr-defined]
+        augmentation = self.augmentation
         return augmentation is not None and augmentation._does_something()
 
     def _is_over(self, phase: int, training: Training) -> bool:
@@ -196,16 +205,16 @@ class PretrainedTraining(PretrainedInputs):
             state = run.state()
             seeds = state.seeds if len(state.seeds) == n_seeds else []
             whole = State(state.kind, [*base, *state.weights], seeds, state.optimizer)
-            self._learn_from(run, whole)  # type: ignore[attr-defined]
+            self._learn_from(run, whole)
             found.append(self._best_of(run))
 
         arguments = {"n_features": features.samples.X.shape[1], **self._head_arguments()}
         of_head = ("n_features", "n_outputs", "activation", "dropout")
         head = Plan(build_head, tuple((name, arguments[name]) for name in of_head))
-        history = {} if start is None else self.history_  # type: ignore[attr-defined]
+        history = {} if start is None else self.history_
         self._frozen_weights = base
         try:
-            goes_on = self._fit_network(features, head, load, learn, history)  # type: ignore[attr-defined]
+            goes_on = self._fit_network(features, head, load, learn, history)
         finally:
             del self._frozen_weights
         return found[0], goes_on
@@ -216,7 +225,7 @@ class PretrainedTraining(PretrainedInputs):
 
     def _train_whole(self, training: Training, plan: Plan) -> None:
         """Train the top of the network with the head."""
-        slower = self._make_optimizer(training.schedule)  # type: ignore[attr-defined]
+        slower = self._make_optimizer(training.schedule)
         if not isinstance(slower.get_config()["learning_rate"], dict):
             slower.learning_rate = FINE_SHARE * float(slower.learning_rate)
         self._train_images(dataclasses.replace(training, optimizer=slower), plan)
@@ -229,7 +238,7 @@ class PretrainedTraining(PretrainedInputs):
             network.start(training.build_seed)
             if state is None:
                 samples, rows = training.samples, division.rows
-                self._initialize(network.model, samples.X, samples.y, division.weight, rows)  # type: ignore[attr-defined]
+                self._initialize(network.model, samples.X, samples.y, division.weight, rows)
             elif len(state.seeds) == len(network.first.seeds):
                 network.load(state)
             else:  # after the head alone
@@ -238,22 +247,22 @@ class PretrainedTraining(PretrainedInputs):
         found: list[Any] = []
 
         def learn(run: TrainingRun) -> None:
-            self._learn_from(run)  # type: ignore[attr-defined]
+            self._learn_from(run)
             found.append(self._best_of(run))
 
-        history = {} if state is None else self.history_  # type: ignore[attr-defined]
-        goes_on = self._fit_network(training, plan, load, learn, history)  # type: ignore[attr-defined]
+        history = {} if state is None else self.history_
+        goes_on = self._fit_network(training, plan, load, learn, history)
         return found[0], goes_on
 
-    def _best_of(self, run: TrainingRun) -> tuple[float, int] | None:
+    def _best_of(self, run: TrainingRun) -> tuple[float | None, int] | None:
         """Return what early stopping compares with in the next phase."""
-        if not self.early_stopping:  # type: ignore[attr-defined]
+        if not self.early_stopping:
             return None
         return run.best.best, run.best.best_epoch
 
     def _start_head(self, model: keras.Model, training: Training) -> None:
         division = training.division
-        bias = self._head.bias(training.samples.y, division.rows, division.weight)  # type: ignore[attr-defined]
+        bias = self._head.bias(training.samples.y, division.rows, division.weight)
         if bias is not None:
             model.layers[-1].bias.assign(bias)
 
@@ -268,14 +277,16 @@ class PretrainedTraining(PretrainedInputs):
         model = plan.changed(dtype="float32").model()
         draw_weights(model, np.random.default_rng(training.build_seed))
         set_preparation(model, arguments["backbone"], None, self._limits)
-        return model.get_weights()[:-N_HEAD]  # type: ignore[no-any-return]
+        weights: list[Array] = model.get_weights()
+        return weights[:-N_HEAD]
 
     def _with_features(self, training: Training, base: list[Array]) -> Training:
         """Return a training of the head: images replaced by their features."""
         network = forward(self._plan)
-        n_outputs = dict(self._plan.arguments)["n_outputs"]
-        shapes = ((network.n_features, n_outputs), (n_outputs,))
-        weights = [tf.constant(each) for each in (*base, *map(np.zeros, shapes, [np.float32] * 2))]
+        n_outputs = self._head.n_outputs
+        shapes: tuple[tuple[int, ...], ...] = ((network.n_features, n_outputs), (n_outputs,))
+        of_head: list[Array] = [np.zeros(shape, np.float32) for shape in shapes]
+        weights = [tf.constant(each) for each in (*base, *of_head)]
 
         def features(X: Any) -> Array:
             return predict_in_parts(
@@ -300,7 +311,7 @@ class PretrainedTraining(PretrainedInputs):
         frozen = getattr(self, "_frozen_weights", None)
         if frozen is not None:
             state = State(state.kind, [*frozen, *state.weights], [], [])
-        return super()._at(state)  # type: ignore[misc]
+        return super()._at(state)
 
 
 def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
