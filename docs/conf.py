@@ -23,11 +23,13 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings have the types
 doctest_default_flags = doctest.NORMALIZE_WHITESPACE
 doctest_test_doctest_blocks = "default"
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "skcnn"
 html_theme_options = {"show_prev_next": False}

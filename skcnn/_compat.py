@@ -22,6 +22,8 @@ from scikeras.wrappers import BaseWrapper
 # The check of parameters, with scikit-learn's messages. Required: without it, every class would
 # check its parameters by hand.
 from sklearn.base import _fit_context as fit_context
+
+# Rows of any container. Required; in scikit-learn's documentation in spite of its name.
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
@@ -78,7 +80,11 @@ def check_sample_weight(sample_weight: Any, X: Any) -> NDArray[Any]:
 
 
 def takes_sample_weight(scorer: Callable[..., Any]) -> bool:
-    """Tell whether a scorer takes weights of samples, as the signature of its metric says."""
+    """Tell whether a scorer takes weights of samples.
+
+    Every scorer of scikit-learn has the argument, its metric may not. Optional: without it, a
+    metric that takes no weights is called with them and raises a TypeError.
+    """
     metric = getattr(scorer, "_score_func", scorer)
     return "sample_weight" in inspect.signature(metric).parameters
 
@@ -132,8 +138,8 @@ def keras_home() -> str:
     imported.
     """
     config = sys.modules.get("keras.src.backend.config")
-    if hasattr(config, "keras_home"):
-        return str(config.keras_home())  # type: ignore[union-attr]
+    if config is not None and hasattr(config, "keras_home"):
+        return str(config.keras_home())
     return os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
 
 
@@ -183,7 +189,7 @@ def eager_in(graph: tf.Graph) -> Iterator[None]:
     which otherwise is that of the thread. Optional: without it, memory grows with every network
     that is compiled.
     """
-    context = getattr(tf.__internal__, "eager_context", None)
+    context: Any = getattr(tf.__internal__, "eager_context", None)
     if not hasattr(context, "eager_mode"):
         yield
         return
@@ -196,6 +202,6 @@ def tensorflow_has_run() -> bool:
 
     Optional: without it, a process that was forked too late hangs instead of raising.
     """
-    module = sys.modules.get("tensorflow.python.eager.context")
+    module: Any = sys.modules.get("tensorflow.python.eager.context")
     context = module.context() if hasattr(module, "context") else None
     return bool(getattr(context, "_initialized", False))

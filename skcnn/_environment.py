@@ -1,4 +1,4 @@
-"""The machine and the process: a quiet start, threads, bfloat16 and forks."""
+"""Hardware and process: log messages at import, threads, bfloat16 support and forks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
-# Ampere, the first that has it.
+# Compute capability of Ampere, the first GPUs with bfloat16.
 BFLOAT16_CAPABILITY = (8, 0)
 
 
 @functools.cache
 def native_bfloat16() -> bool:
-    """Say whether TensorFlow computes in bfloat16 faster than in float32 here."""
+    """Return whether TensorFlow computes faster in bfloat16 than in float32 on this machine."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -29,7 +29,7 @@ def native_bfloat16() -> bool:
         return all(
             each.get("compute_capability", (0, 0)) >= BFLOAT16_CAPABILITY for each in details
         )
-    # Only oneDNN has kernels for it.
+    # On CPUs, only oneDNN has bfloat16 kernels.
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false"):
         return False
     try:
@@ -41,11 +41,10 @@ def native_bfloat16() -> bool:
 
 
 def limit_threads_to_share() -> None:
-    """Give TensorFlow no more threads than a parallel search allows this worker.
+    """Limit TensorFlow's threads to the share of the cores of a worker process.
 
-    joblib and Dask tell the workers of a search their share of the cores in a variable of the
-    environment that libraries of OpenMP follow; TensorFlow, which would take all cores in every
-    worker, does not. In other processes nothing is done.
+    joblib and Dask set ``OMP_NUM_THREADS`` in their workers, which OpenMP libraries respect;
+    TensorFlow would use all cores in every worker. Other processes are not changed.
     """
     share = os.environ.get("OMP_NUM_THREADS", "")
     if multiprocessing.parent_process() is None or not share.isdecimal() or int(share) < 1:
@@ -56,7 +55,7 @@ def limit_threads_to_share() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(int(share))
         tf.config.threading.set_inter_op_parallelism_threads(int(share))
     except RuntimeError:
-        pass  # TensorFlow runs already
+        pass  # TensorFlow is already initialized
 
 
 _forked_while_running = False
@@ -74,26 +73,27 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_not_forked() -> None:
-    """Raise where TensorFlow would wait for ever for threads that a fork has left behind.
+    """Raise an error in a forked process in which TensorFlow would hang.
 
     Raises
     ------
     RuntimeError
-        In a process that was forked from one in which TensorFlow had run.
+        If the process was forked after TensorFlow had run, as threads are not forked.
     """
     if _forked_while_running:
         raise RuntimeError(
-            "This process was forked from one in which TensorFlow had already run, where it "
-            "would wait for ever. Start processes by 'spawn' or 'forkserver' (as in "
-            "multiprocessing.get_context('spawn'), or with joblib's default backend), or fork "
+            "This process was forked after TensorFlow had run in its parent, so TensorFlow would "
+            "hang. Start processes with 'spawn' or 'forkserver' (as "
+            "multiprocessing.get_context('spawn') and joblib's default backend do), or fork "
             "before the first fit, load or predict (gunicorn: without --preload, and load the "
             "estimator in each worker)."
         )
 
 
-# What TensorFlow's native code prints when it is loaded: log lines such as
-# "I0000 00:00:1760000000.000000 1 port.cc:153] oneDNN custom operations are on." and their rest.
-GREETING = re.compile(
+# Messages that TensorFlow's native code prints on import: log lines such as
+# "I0000 00:00:1760000000.000000 1 port.cc:153] oneDNN custom operations are on." and their
+# continuation lines.
+STARTUP_MESSAGE = re.compile(
     rb"[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] "
     rb"|WARNING: All log messages before absl::InitializeLog\(\)"
     rb"|To enable the following instructions:"
@@ -105,31 +105,31 @@ LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 @contextmanager
 def quiet_tensorflow_start() -> Iterator[None]:
-    """Drop TensorFlow's greeting from standard error while it is imported.
+    """Filter TensorFlow's startup messages from stderr while it is imported.
 
-    The greeting comes from native code before any logger exists, so only the file descriptor
-    can be asked; all other lines are passed on. The log level of the native code, which is read
-    once and from the environment alone, is set for the import and the environment put back.
-    Nothing is done when the user has set that level or has imported TensorFlow already.
+    Native code prints them before any logger exists, so the file descriptor is redirected; all
+    other lines are passed on. The log level of the native code, which is read once from the
+    environment, is set during the import and restored. Nothing is done if the user has set the
+    log level or TensorFlow is already imported.
     """
     if LEVEL in os.environ or "tensorflow" in sys.modules:
         yield
         return
     try:
         stderr = os.dup(2)
-    except OSError:  # a process without standard error prints no greeting
+    except OSError:  # the process has no stderr
         yield
         return
     os.environ[LEVEL] = "3"
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             del os.environ[LEVEL]
-            said.seek(0)
-            for line in said:
-                if not GREETING.match(line):
+            captured.seek(0)
+            for line in captured:
+                if not STARTUP_MESSAGE.match(line):
                     os.write(2, line)

@@ -1,4 +1,4 @@
-"""What a fit has learned: put in place in one step, predicted with, pickled."""
+"""The state of a fitted estimator: atomic updates, prediction, pickling."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ from ._training.pool import Forward, forward, predict_in_parts
 Array = NDArray[Any]
 Estimator = TypeVar("Estimator", bound="FittedNetwork")
 
-# Attributes that are made from the others, and the callbacks of a fit that is over, which hold
-# on to its network.
+# Attributes derived from the others, and callbacks of the last fit, which reference its network.
 NOT_PICKLED = ("model_", "_forward", "_weight_tensors", "callbacks_")
 
-# What a compiled call of a network returns.
+# The outputs of a compiled call of a network.
 FEATURES, OUTPUTS = range(2)
 
 
 @contextmanager
 def learning(estimator: Estimator) -> Iterator[Estimator]:
-    """Train a copy, and put what it learned in place in one step where nothing failed.
+    """Fit a copy of an estimator, and update the estimator in one step on success.
 
-    Until then the estimator stays as it was, for threads that predict with it and for the
-    caller of a fit that raises.
+    Until then the estimator is unchanged, for threads that predict with it and for the caller of
+    a fit that raises.
     """
     before = vars(estimator).copy()
     copy = estimator._snapshot()
@@ -44,7 +43,7 @@ def learning(estimator: Estimator) -> Iterator[Estimator]:
         for name, value in after.items()
         if name not in before or before[name] is not value
     }
-    # Not what another fit learned meanwhile or before.
+    # Without attributes of an earlier or concurrent fit.
     kept = {
         name: value
         for name, value in vars(estimator).copy().items()
@@ -68,13 +67,13 @@ class FittedNetwork:
         return hasattr(self, "_state")
 
     def _snapshot(self) -> Self:
-        """Return this estimator as it is now, which a fit in another thread does not change."""
+        """Return a view of the current state, which a fit in another thread does not change."""
         snapshot = object.__new__(type(self))
         snapshot.__dict__ = self.__dict__
         return snapshot
 
     def _at(self, state: State) -> Self:
-        """Return this estimator with the network at a state, such as that of an epoch."""
+        """Return a copy with the given network state, such as that after an epoch."""
         estimator = object.__new__(type(self))
         estimator.__dict__ = self.__dict__.copy()
         estimator._keep(state)
@@ -84,19 +83,19 @@ class FittedNetwork:
         check_not_forked()
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
-        # Traced now, so that prediction may come from many threads.
+        # Traced here, so that many threads can predict.
         self._forward = forward(self._plan)
         self.__dict__.pop("model_", None)
 
     def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
         """Run the network over X and return its outputs, float32.
 
-        With `then` return what it makes of the outputs of some rows, which bounds the memory.
+        `then` is applied to the outputs of each part of the rows, which bounds the memory.
         """
         return self._run(X, OUTPUTS, then)
 
     def _predictions(self, X: Any) -> Array:
-        """Run the network over X and return its outputs as the head decodes them."""
+        """Run the network over X and decode its outputs."""
         fitted: Any = self._snapshot()  # its head and network are of one fit
         check_is_fitted(fitted)
         outputs: Array = fitted._outputs(X, fitted._head.decode)

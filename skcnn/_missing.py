@@ -1,4 +1,4 @@
-"""Labels and groups that are missing."""
+"""Detection of missing labels and groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value is None, NaN, or one of the two of pandas."""
+    """Tell whether a value is None, NaN, NaT or pandas.NA."""
     pandas = sys.modules.get("pandas")
     return (
         value is None
@@ -21,7 +21,7 @@ def is_missing(value: Any) -> bool:
 
 
 def check_no_missing(values: Any, name: str, each: str) -> None:
-    """Refuse a 1-D array-like where a value is missing, before NumPy makes text of it.
+    """Refuse missing values in a 1-D array-like, before NumPy converts them to text.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def check_no_missing(values: Any, name: str, each: str) -> None:
     name : str
         The name of the argument.
     each : str
-        What one of the values is.
+        The singular noun for a value, for the message.
     """
     for row, value in enumerate(np.asarray(values, dtype=object)):
         if is_missing(value):

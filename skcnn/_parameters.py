@@ -5,38 +5,135 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias, TypedDict
+
+import keras
+import numpy as np
 
 from ._compat import validate_parameter_constraints
 from ._files.archive import loadable
+from ._typing import Predictor
 
 # Prefixes of parameters that are passed on to the optimizer and the callbacks.
 ROUTES = ("optimizer__", "callbacks__")
+
+Optimizer: TypeAlias = str | keras.optimizers.Optimizer | type[keras.optimizers.Optimizer]
+Schedule: TypeAlias = str | keras.optimizers.schedules.LearningRateSchedule
+Callbacks: TypeAlias = (
+    Sequence[keras.callbacks.Callback] | Mapping[str, Any] | keras.callbacks.Callback
+)
+
+Scoring: TypeAlias = str | Callable[..., float]
+
+
+class OptimizerParameters(TypedDict, total=False):
+    """Types of the arguments of Keras's optimizers, which all estimators pass on."""
+
+    optimizer__adam_beta_1: float
+    optimizer__adam_beta_2: float
+    optimizer__adam_lr_ratio: float
+    optimizer__adam_weight_decay: float
+    optimizer__amsgrad: bool
+    optimizer__beta: float
+    optimizer__beta_1: float
+    optimizer__beta_2: float
+    optimizer__beta_2_decay: float
+    optimizer__centered: bool
+    optimizer__clip_threshold: float
+    optimizer__clipnorm: float | None
+    optimizer__clipvalue: float | None
+    optimizer__ema_momentum: float
+    optimizer__ema_overwrite_frequency: int | None
+    optimizer__epsilon: float
+    optimizer__epsilon_1: float
+    optimizer__epsilon_2: float
+    optimizer__exclude_embeddings: bool
+    optimizer__exclude_layers: list[str]
+    optimizer__global_clipnorm: float | None
+    optimizer__gradient_accumulation_steps: int | None
+    optimizer__initial_accumulator_value: float
+    optimizer__l1_regularization_strength: float
+    optimizer__l2_regularization_strength: float
+    optimizer__l2_shrinkage_regularization_strength: float
+    optimizer__learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    optimizer__learning_rate_power: float
+    optimizer__loss_scale_factor: float | None
+    optimizer__momentum: float
+    optimizer__muon_a: float
+    optimizer__muon_b: float
+    optimizer__muon_c: float
+    optimizer__nesterov: bool
+    optimizer__ns_steps: int
+    optimizer__relative_step: bool
+    optimizer__rho: float
+    optimizer__rms_rate: float
+    optimizer__use_ema: bool
+    optimizer__warmup_steps: int
+    optimizer__weight_decay: float | None
+
+
+class OwnTrainingParameters(TypedDict, total=False):
+    """Types of the parameters of `KerasEstimator` itself."""
+
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    learning_rate: float | None
+    learning_rate_schedule: Schedule
+    weight_decay: float
+    early_stopping: bool
+    validation_fraction: float
+    scoring: Scoring | None
+    n_iter_no_change: int
+    checkpoint_dir: str | os.PathLike[str] | None
+    warm_start: bool
+    precision: str
+    callbacks: Callbacks | None
+    random_state: int | np.random.RandomState | None
+    verbose: int
+
+
+# Editors list parameters in the order of the bases, so that the own come first.
+class TrainingParameters(OwnTrainingParameters, OptimizerParameters, total=False):
+    """Types of the parameters of `KerasEstimator`, for estimators that pass them on."""
 
 
 def _all_parameters(cls: Any) -> dict[str, inspect.Parameter]:
     """Return the parameters of a class and those that it passes on, ``self`` included."""
     names: dict[str, inspect.Parameter] = {}
+    defaults: dict[str, Any] = {}
     for base in cls.__mro__:
+        defaults = vars(base).get("_defaults", {}) | defaults
         own = vars(base).get("__init__")
         if own is None or not hasattr(base, "_parameter_constraints"):
             continue
         parameters = inspect.signature(own).parameters.values()
         spelled_out = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
         for parameter in spelled_out:
-            names.setdefault(parameter.name, parameter)
+            default = defaults.get(parameter.name, parameter.default)
+            names.setdefault(parameter.name, parameter.replace(default=default))
         if len(spelled_out) == len(parameters):
             break
     return names
 
 
 def check_class_attributes(cls: Any) -> None:
-    """Refuse a class body that sets a parameter to a bad value or what is no parameter."""
+    """Refuse a class body that gives a parameter a bad value or sets what is no parameter."""
     # Those that a base class has fixed are no longer in its signature.
     names = set(_all_parameters(cls)) | set(cls._parameter_constraints)
     fixed = {name: value for name, value in vars(cls).items() if name in names}
-    validate_parameter_constraints(cls._parameter_constraints, fixed, caller_name=cls.__name__)
+    defaults = vars(cls).get("_defaults", {})
+    if not defaults.keys() <= names:
+        raise TypeError(
+            f"class {cls.__name__} has _defaults for {sorted(defaults.keys() - names)}, which are "
+            "not its parameters."
+        )
+    for values in (fixed, defaults):
+        validate_parameter_constraints(
+            cls._parameter_constraints, values, caller_name=cls.__name__
+        )
     declared = vars(cls).get("__annotations__", {})
     for name, value in vars(cls).items():
         is_data = not (callable(value) or hasattr(value, "__get__") or name.startswith("_"))
@@ -73,12 +170,13 @@ def spell_out(cls: Any) -> Callable[..., None]:
     return __init__
 
 
-class RoutedParameters:
+class RoutedParameters(Predictor):
     """Parameters spelled out, and those that are passed on to the optimizer and the callbacks.
 
-    The class under it in the order of inheritance is scikit-learn's BaseEstimator.
+    `_defaults` are the defaults that a class changes of parameters that it inherits.
     """
 
+    _defaults: ClassVar[TrainingParameters] = {}
     # Parameters of earlier versions, which files and pickles of theirs have.
     _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset()
 
@@ -102,7 +200,7 @@ class RoutedParameters:
             Names and values.
         """
         routed = {name: value for name, value in vars(self).items() if name.startswith(ROUTES)}
-        return {**super().get_params(deep), **routed}  # type: ignore[misc]
+        return {**super().get_params(deep), **routed}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, such as ``epochs`` or ``optimizer__momentum``.
@@ -127,7 +225,7 @@ class RoutedParameters:
                     "parameters. Set it first."
                 )
         plain = {name: params[name] for name in params if name not in routed}
-        super().set_params(**plain)  # type: ignore[misc]
+        super().set_params(**plain)
         for name, value in routed.items():
             setattr(self, name, value)
         return self
@@ -145,4 +243,4 @@ class RoutedParameters:
             if parameter.default is not parameter.empty
         }
         old = {name: value for name, value in state.items() if name not in self._FORMER_PARAMETERS}
-        super().__setstate__(new | old)  # type: ignore[misc]
+        super().__setstate__(new | old)

@@ -1,4 +1,4 @@
-"""What a file has of an estimator's network, and the checks of it when it is read."""
+"""Saving and restoring the network of an estimator."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from ._files.archive import LoadError
 from ._training.network import Plan, State, check_state, is_finite
 
-# Arguments of networks that a training run chooses, not those who build them.
+# Network arguments that a training run sets, and a file must not.
 CHOSEN_IN_TRAINING = {"dtype", "fused", "unrolled_steps"}
 
 
 def learned(estimator: Any) -> dict[str, Any]:
-    """Return what a file has of the network of an estimator, nothing where it is not fitted."""
+    """Return the network of a fitted estimator as saved in a file; empty if not fitted."""
     if not estimator.__sklearn_is_fitted__():
         return {}
     if not is_finite(estimator._state):
@@ -27,7 +27,7 @@ def learned(estimator: Any) -> dict[str, Any]:
 def restored_network(
     estimator: Any, network: tuple[tuple[str, Any], ...], state: dict[str, Any]
 ) -> tuple[Plan, State]:
-    """Check what a file says was learned of the network of an estimator."""
+    """Check the network of an estimator that was read from a file."""
     former = estimator._former_arguments
     arguments = {former.get(name, name): value for name, value in network}
     plan, learned = Plan(type(estimator)._build, tuple(arguments.items())), State(**state)
@@ -41,9 +41,9 @@ def restored_network(
 
 
 def check_history(history: dict[str, Any], n_iter: int, best_iteration: int) -> None:
-    """Check that what a file says of the epochs belongs together."""
+    """Check that history_, n_iter_ and best_iteration_ from a file are consistent."""
     for values in history.values():
         if len(values) != n_iter or not all(isinstance(v, float) for v in values):
-            raise ValueError("its history_ is not that of its training")
+            raise ValueError("its history_ does not have n_iter_ values")
     if not 0 <= best_iteration <= n_iter:
-        raise ValueError(f"its best_iteration_={best_iteration} is not of its training")
+        raise ValueError(f"its best_iteration_={best_iteration} is not an epoch of its history_")

@@ -1,4 +1,4 @@
-"""Arrays of strings: the one check that all take that read them."""
+"""Validation of arrays of strings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def check_strings(values: Any, name: str) -> NDArray[np.str_]:
-    """Return a 1-D array-like of str as an array, or name what is wrong with it."""
+    """Validate a 1-D array-like of str and return it as an array."""
     if hasattr(values, "__array__"):
         values = np.asarray(values)
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
@@ -21,7 +21,7 @@ def check_strings(values: Any, name: str) -> NDArray[np.str_]:
             f"Expected 1D array, got {values.ndim}D array instead: {name} must be strings, but "
             f"its shape is {values.shape}."
         )
-    # Not through an array, which would make strings of numbers beside strings.
+    # Not converted to an array first, which would turn numbers among strings into strings.
     items = values.tolist() if hasattr(values, "tolist") else list(values)
     if not items:
         raise ValueError(f"Found array with 0 sample(s) while a minimum of 1 is required: {name}.")
@@ -30,6 +30,8 @@ def check_strings(values: Any, name: str) -> NDArray[np.str_]:
             raise ValueError(
                 f"{name} must be str in every row; row {row} is a {type(item).__name__}: {item!r}."
             )
-        if "\0" in item:  # NumPy fills strings up with it
-            raise ValueError(f"{name} has the character NUL, which cannot be kept, in row {row}.")
+        if "\0" in item:  # NumPy pads strings with it
+            raise ValueError(
+                f"{name} has the character NUL, which NumPy strings cannot hold, in row {row}."
+            )
     return np.array(items, dtype=np.str_)

@@ -1,4 +1,4 @@
-"""The layers of a network as a table, in text and in HTML."""
+"""Tables of the layers of a network, as text and HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = tuple[str, str, str]
 
 
 def layer_rows(model: keras.Model) -> list[Row]:
-    """List the layers with the shape of their output and their parameters, and the sum."""
+    """List the layers with output shapes and parameter counts, and the total."""
     rows = [
         (layer.name, " x ".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
         for layer in model.layers
@@ -24,7 +24,7 @@ def layer_rows(model: keras.Model) -> list[Row]:
 
 
 def as_text(rows: list[Row]) -> str:
-    """Write a table with its columns aligned."""
+    """Format a table with aligned columns."""
     rows = [HEAD, *rows]
     first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = [f"{name:{first}}  {shape:{second}}  {count:>{third}}" for name, shape, count in rows]
@@ -32,7 +32,7 @@ def as_text(rows: list[Row]) -> str:
 
 
 def as_html(title: str, rows: list[Row]) -> str:
-    """Write a table that opens under its title."""
+    """Format a collapsible table as HTML."""
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )

@@ -1,4 +1,4 @@
-"""The scikit-learn estimator around a Keras model, and the plug-in point for new ones.
+"""KerasEstimator: the base class of all estimators, and the plug-in point for new ones.
 
 scikeras is used by composition, for the routing of parameters such as ``optimizer__momentum``.
 Inheriting from it would bring its old ``_more_tags``, which scikit-learn refuses in any base
@@ -11,22 +11,28 @@ import functools
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import Interval, StrOptions, fit_context
+from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
 from ._files.archive import class_name
 from ._files.export import export
 from ._fitted import FittedNetwork, learning
-from ._parameters import RoutedParameters
+from ._parameters import (
+    Callbacks,
+    Optimizer,
+    OptimizerParameters,
+    RoutedParameters,
+    Schedule,
+    Scoring,
+)
 from ._saved import check_history, learned, restored_network
 from ._summary import as_text, html_repr, layer_rows
 from ._training.batches import BatchGenerator, weight_of_outputs
@@ -43,6 +49,7 @@ from ._training.validation import (
     check_validation_arguments,
     check_validation_set,
 )
+from ._typing import fit_context
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -54,34 +61,36 @@ if keras.backend.backend() != "tensorflow":
 Array = NDArray[Any]
 
 
-class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
+class KerasEstimator(FittedNetwork, RoutedParameters):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
     `_check_inputs`, and builds its network with `_build` from `_network_arguments`. Data are
     arrays, or what reads like arrays by rows.
 
-    It names only its own parameters in ``__init__`` and passes the others on as ``**training``;
-    they are spelled out in its signature. A parameter that the body of a subclass sets as a
-    class attribute is fixed and leaves the signature.
+    It names only its own parameters in ``__init__`` and passes the others on as ``**parameters``;
+    they are spelled out in its signature at run time, and a type checker takes their types from
+    ``Unpack[TrainingParameters]``. `_defaults` changes defaults of inherited parameters. A
+    parameter that the body of a subclass sets as a class attribute is fixed and leaves the
+    signature.
     """
 
-    # Builds the network from what `_network_arguments` returns, and with these the one to train.
+    # Builds the network from `_network_arguments`; the training network also gets these.
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
 
-    # Arguments of the network that are not named after their parameter, and those that files of
-    # earlier versions have under another name.
+    # Network arguments with another name than their parameter, and network arguments that had
+    # another name in files of earlier versions.
     _parameter_of: ClassVar[dict[str, str]] = {}
     _former_arguments: ClassVar[dict[str, str]] = {}
 
-    # Parameters that do not change the weights, or only through what is compared anyway: the
-    # seed, the shape of X, the precision and the weights to start from. A subclass adds its own.
+    # Parameters that do not change the weights, or only through values that a checkpoint compares
+    # anyway: seed, shape of X, precision and initial weights. A subclass adds its own.
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = frozenset(
         {"callbacks", "checkpoint_dir", "precision", "random_state", "verbose", "warm_start"}
     )
 
-    # Parameters beside them that change what the network predicts, and so what is scored.
+    # Those of them that change predictions, and so the value of a scorer.
     _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset()
 
     _FORMER_PARAMETERS: ClassVar[frozenset[str]] = frozenset({"validation_data"})
@@ -115,20 +124,21 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         *,
         epochs: int = 20,
         batch_size: int = 128,
-        optimizer: Any = "adam",
+        optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
-        learning_rate_schedule: Any = "one_cycle",
+        learning_rate_schedule: Schedule = "one_cycle",
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        scoring: str | Callable[..., float] | None = None,
+        scoring: Scoring | None = None,
         n_iter_no_change: int = 5,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         precision: str = "auto",
-        callbacks: Any = None,
+        callbacks: Callbacks | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        **routed: Unpack[OptimizerParameters],  # which RoutedParameters stores
     ) -> None:
         self.epochs = epochs
         self.batch_size = batch_size
@@ -151,7 +161,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
 
     @property
     def _head(self) -> Head:
-        """The head of the network that is fitted, from what was learned of the targets."""
+        """The head of the fitted network, from the learned attributes of the targets."""
         raise NotImplementedError
 
     def _check_data(
@@ -159,7 +169,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     ) -> tuple[Any, Any]:
         """Validate inputs and targets, and encode the targets with the head.
 
-        With `reset` the estimator learns shapes and labels from them, without it compares.
+        With `reset`, learn shapes and labels; otherwise compare with the learned ones.
         """
         raise NotImplementedError
 
@@ -168,40 +178,40 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         raise NotImplementedError
 
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
-        """Return the arguments of `_build` for these data, values that can be hashed or Keyed."""
+        """Return the arguments of `_build` for these data; each is hashable or `Keyed`."""
         raise NotImplementedError
 
     def _metadata(self) -> dict[str, Any]:
-        """Return what users of the exported network need, for JSON."""
+        """Return the metadata of an exported network; must be JSON serializable."""
         raise NotImplementedError
 
-    # What a subclass may do differently
+    # What a subclass may override
 
     def _learn_statistics(self, X: Any, rows: Array) -> None:
-        """Learn from the rows that are trained on what prediction compares with."""
+        """Learn statistics of the training rows, with which prediction compares its inputs."""
 
     def _initialize(
         self, model: keras.Model, X: Any, y: Any, weight: Array | None, rows: Array
     ) -> None:
-        """Set the initial values that depend on the rows that are trained on."""
+        """Set the initial weights that depend on the training rows."""
         bias = self._head.bias(y, rows, weight)
         if bias is not None:
             model.layers[-1].bias.assign(bias)
 
     def _weight_parts(self, y: Any) -> dict[str, Array]:
-        """Return weights of samples that parameters ask for, by the name of the parameter."""
+        """Return sample weights that follow from parameters, by the name of the parameter."""
         return {}
 
     def _choose_precision(self, X: Any) -> str:
-        """Choose in what to train on these data where `precision` is "auto"."""
+        """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
 
     def _batch_options(self) -> dict[str, Any]:
-        """Return options of the batches that are trained on."""
+        """Return options of the training batches."""
         return {}
 
     def _own_callbacks(self, validation: BatchGenerator | None) -> list[keras.callbacks.Callback]:
-        """Make the callbacks that parameters of the subclass ask for."""
+        """Create the callbacks that follow from parameters of the subclass."""
         return []
 
     def _training_params(self) -> dict[str, Any]:
@@ -216,7 +226,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         }
 
     def _check_partial_fit(self) -> None:
-        """Refuse parameters that need all data, of which ``partial_fit`` sees a part."""
+        """Refuse parameters that need all data, because ``partial_fit`` sees a part of them."""
         if self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True, which would hold out a part "
@@ -237,7 +247,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         sample_weight_val: Any = None,
         groups: Any = None,
     ) -> Self:
-        """Fit the network.
+        """Fit the network to training data.
 
         Parameters
         ----------
@@ -321,7 +331,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     def _samples(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
     ) -> Samples:
-        """Check samples, weigh them, and learn what prediction compares with."""
+        """Check and weigh the samples, and learn their statistics."""
         inputs, targets = self._check_data(X, y, sample_weight, reset=reset, classes=classes)
         parts = self._weight_parts(targets)
         weight, rows = weigh(inputs, targets, sample_weight, parts, self._head)
@@ -331,7 +341,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     def _train(
         self, samples: Samples, reset: bool, epochs: int, schedule: Any, resumable: bool = True
     ) -> None:
-        """Divide the samples, build or take a network, train it, and keep what it has learned."""
+        """Divide the samples, build or reuse a network, train it, and store the result."""
         check_not_forked()
         check_floatx()
         X, head = samples.X, self._head
@@ -346,6 +356,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         self.callbacks_ = make_callbacks(
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )
+
         fraction = self.validation_fraction if self.early_stopping else None
         self._train_network(
             Training(
@@ -393,6 +404,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
         start(network)
         network.set_optimizer(optimizer)
+
         validation = division.validation
         batches = validation.batches(self.batch_size) if validation else None
         run = TrainingRun(
@@ -410,23 +422,24 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         )
         callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
         completed = run.train(training.schedule, optimizer, callbacks, self.verbose)
+
         learn(run)
         if completed and run.unchanged:
             POOL.release(key, network)
         return completed and not run.best.diverged
 
     def _learn_from(self, run: TrainingRun, state: State | None = None) -> None:
-        """Keep what a training run has learned, in a state of the whole network."""
+        """Set the learned attributes from a training run, in a state of the whole network."""
         self.history_ = run.history
         self.n_iter_ = len(run.history["loss"])
         self.best_iteration_ = run.best_iteration
         self._keep(state or run.state())
         if self.callbacks_:
-            # The network that was trained serves other fits; theirs is a copy.
+            # The trained network is reused by other fits, so callbacks get a copy.
             hand_over(self.callbacks_, run.network.model, self.model_)
 
     def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
-        """Plan the network to train, which goes on with the fitted one unless `reset`."""
+        """Plan the training network; without `reset` it must equal the fitted one."""
         arguments = self._network_arguments(X, y)
         asked = Plan(type(self)._build, tuple(arguments.items()))
         if reset:
@@ -437,7 +450,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         return self._plan.changed(**asked.keyed, **chosen)
 
     def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
-        """Refuse to continue with a network other than the one that was fitted."""
+        """Refuse to continue training with another network than the fitted one."""
         for name, value in asked.items():
             if learned[name] != value:
                 raise ValueError(
@@ -459,7 +472,7 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         )
 
     def _identity(self, samples: Samples, reset: bool, seed: int) -> dict[str, str]:
-        """Fingerprint what the weights depend on, so that no other run resumes from them."""
+        """Fingerprint data and parameters, so that only the same run resumes from a checkpoint."""
         values = samples.identity(stops_early=self.early_stopping) | {
             "estimator": class_name(type(self)),
             "random_state": None if self.random_state is None else seed,
@@ -485,12 +498,12 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
     # The network
 
     def _network_to_export(self) -> keras.Model:
-        """Build the network so that other runtimes can run it."""
+        """Build the network with operations that other runtimes support."""
         return self._network()
 
     @functools.cached_property
     def model_(self) -> keras.Model:
-        """A copy of the network, compiled; what is done to it does not change the estimator."""
+        """A compiled copy of the network; changing it does not change the estimator."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
         model, head = self._network(), self._head
@@ -552,12 +565,12 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         export(self._network_to_export, self._metadata(), path, format)
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
-        """Take what a file says was learned, once it is checked."""
+        """Restore the learned network from a file, after checking it."""
         self._plan, restored = restored_network(self, network, state)
         self._keep(restored)
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
-        """Check that what a file says was learned belongs together."""
+        """Check that the learned attributes from a file are consistent."""
         check_history(self.history_, self.n_iter_, self.best_iteration_)
 
     # Display
@@ -571,5 +584,5 @@ class KerasEstimator(RoutedParameters, FittedNetwork, BaseEstimator):
         return html_repr(self)
 
     def _layer_names(self) -> list[str]:
-        """List what is known of the layers before the data are."""
+        """List the layers that are known before ``fit``."""
         return []

@@ -1,4 +1,4 @@
-"""Data: scikit-learn's digits, folders of image files, CIFAR-10, and arithmetic as text."""
+"""Datasets: scikit-learn's digits, folders of image files, CIFAR-10 and arithmetic as text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, TypeAlias, overload
 
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 
-from ._compat import Interval, StrOptions, validate_params
+from ._compat import Interval, StrOptions
+from ._typing import Bunch, validate_params
 from .image.files import Array, ImageFiles, read_images, unreadable
 from .image.sizes import RESIZE, WHITE, parse_colour
 
@@ -42,8 +43,15 @@ CIFAR10_BATCHES = {
 }
 
 
+Samples: TypeAlias = tuple[Array, Array]
+
+
+@overload
+def load_digit_images(*, return_X_y: Literal[False] = False) -> Bunch: ...
+@overload
+def load_digit_images(*, return_X_y: Literal[True]) -> Samples: ...
 @validate_params({"return_X_y": ["boolean"]}, prefer_skip_nested_validation=True)
-def load_digit_images(*, return_X_y: bool = False) -> Any:
+def load_digit_images(*, return_X_y: bool = False) -> Bunch | Samples:
     """Load scikit-learn's handwritten digits as images.
 
     Parameters
@@ -59,7 +67,7 @@ def load_digit_images(*, return_X_y: bool = False) -> Any:
 
     See Also
     --------
-    sklearn.datasets.load_digits : The same as rows of 64 features.
+    sklearn.datasets.load_digits : The same images as rows of 64 features.
 
     Examples
     --------
@@ -72,7 +80,7 @@ def load_digit_images(*, return_X_y: bool = False) -> Any:
     return _as_bunch(digits.images, digits.target, names, return_X_y)
 
 
-# Names of files and folders that operating systems leave among images, in lower case.
+# Names of files and folders that operating systems create, in lower case.
 SYSTEM_NAMES = {
     "$recycle.bin",
     "@eadir",
@@ -86,6 +94,28 @@ SYSTEM_NAMES = {
 }
 
 
+@overload
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    as_array: bool = False,
+    image_size: Sequence[int] | None = None,
+    background: str | Sequence[int] = "white",
+    on_error: str = "raise",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def load_image_folder(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    as_array: bool = False,
+    image_size: Sequence[int] | None = None,
+    background: str | Sequence[int] = "white",
+    on_error: str = "raise",
+    return_X_y: Literal[True],
+) -> Samples: ...
 @validate_params(
     {
         "path": [str, os.PathLike],
@@ -106,37 +136,38 @@ def load_image_folder(
     as_array: bool = False,
     image_size: int | Sequence[int] | None = None,
     resize: str = "stretch",
-    background: str | tuple[int, int, int] = "white",
+    background: str | Sequence[int] = "white",
     on_error: str = "raise",
     return_X_y: bool = False,
-) -> Any:
+) -> Bunch | Samples:
     """Load a folder with one sub-folder of image files per class.
 
     Every file in a class folder must be an image. Hidden and system files and folders are
-    skipped: those whose names begin with a dot, ``Thumbs.db``, ``ehthumbs.db``,
+    ignored: names that begin with a dot, ``Thumbs.db``, ``ehthumbs.db``,
     ``desktop.ini``, ``__MACOSX``, ``@eaDir``, ``$RECYCLE.BIN``, ``System Volume Information``,
-    ``lost+found`` and the ``Icon`` files of macOS. Files beside the class folders are not read.
+    ``lost+found`` and the ``Icon`` files of macOS. Files next to the class folders are ignored.
 
     Parameters
     ----------
     path : str or path
         The folder; its sub-folders are the classes.
     classes : array-like of str, default=None
-        All classes, for a folder that lacks some of them, such as one of test images. A
-        sub-folder of another name is an error. None takes the sub-folders.
+        All classes, for a folder that lacks some of them, such as a test folder. A sub-folder
+        with another name is an error. None uses the names of the sub-folders.
     as_array : bool, default=False
-        Decode the images. False returns their paths, which the estimators read batch by batch.
+        Whether to decode the images. False returns their paths, which estimators read batch by
+        batch.
     image_size : int or tuple of (height, width), default=None
-        Size to resize decoded images to. None refuses images of different sizes. Needs
-        `as_array`.
+        The size of the decoded images, an integer for a square. None refuses images of different
+        sizes. Only with ``as_array=True``.
     resize : {"stretch", "crop", "pad"}, default="stretch"
-        How, as in :class:`ImageClassifier`. Needs `image_size`.
+        How images are resized, as in :class:`ImageClassifier`. Only with `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        What the transparent pixels of decoded images show: the name of a colour that Pillow
-        knows, or three integers from 0 to 255. Another than white needs `as_array`.
+        Colour behind the transparent pixels of decoded images: the name of a colour that
+        Pillow knows, or three integers from 0 to 255. Only with ``as_array=True``.
     on_error : {"raise", "skip"}, default="raise"
-        Whether files that cannot be read raise an error that lists them, or are left out.
-        "skip" decodes every image once to find those that are damaged.
+        Whether files that cannot be read raise an error that lists them, or are skipped.
+        "skip" decodes every image once to find damaged files.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a Bunch. A warning then says how many
         files were skipped.
@@ -145,24 +176,24 @@ def load_image_folder(
     -------
     sklearn.utils.Bunch
         ``data``, ndarray of shape (n_samples,) of str, or of shape (n_samples, height, width,
-        channels) of uint8, or of uint16 or float32 where the files have more than 8 bits;
+        channels) of uint8, or of uint16 or float32 if the files have more than 8 bits;
         ``target``, ndarray of shape (n_samples,) of str, the names of the classes;
         ``target_names``, list of `classes` or else the class folders; ``skipped``, list of
-        tuples (path, reason) of the files left out. Samples are in the order of class and name.
+        tuples (path, reason) of the skipped files. Samples are ordered by class and file name.
 
     Raises
     ------
     ValueError
         If there is no class folder, if one is empty and `classes` is None, or if files in them
-        are not still images; the message names them. Only the heads of files are read with
-        ``as_array=False`` and ``on_error="raise"``: a damaged image is refused when it is
-        decoded.
+        are not still images; the message names them. With ``as_array=False`` and
+        ``on_error="raise"`` only file headers are read: a damaged image raises the error when
+        an estimator decodes it.
 
     Notes
     -----
-    Palettes and CMYK become RGB, a valid orientation tag of a camera is obeyed; images are
-    grey where all files are. Files of 8 and of 16 bits a value have no common range and are
-    refused together. Files of more than ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused.
+    Palette and CMYK images become RGB and the EXIF orientation is applied; images are grey if
+    all files are. Files of 8 and of 16 bits per value cannot be mixed. Files with more than
+    ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are refused.
 
     Examples
     --------
@@ -196,12 +227,12 @@ def load_image_folder(
     if as_array:
         data = read_images(paths, image_size=image_size, resize=resize, background=background)
     else:
-        # Sizes may differ here: whoever reads the paths says what to do about it.
+        # Sizes may differ here: the estimator that reads the paths has an image_size.
         ImageFiles(paths, image_size=(1, 1))
     if return_X_y and skipped:
         warnings.warn(
             f"{len(skipped)} files that cannot be read were skipped, the first of them "
-            f"{skipped[0][0]!r}: {skipped[0][1]}. Without return_X_y the result lists them.",
+            f"{skipped[0][0]!r}: {skipped[0][1]}. With return_X_y=False the result lists them.",
             UserWarning,
             stacklevel=3,
         )
@@ -209,7 +240,7 @@ def load_image_folder(
 
 
 def _check_decoding(as_array: bool, image_size: Any, resize: str, background: Any) -> None:
-    """Refuse what changes decoded images only where they are not decoded."""
+    """Refuse parameters of decoding if images are not decoded."""
     colour = parse_colour(background)
     if resize != "stretch" and image_size is None:
         raise ValueError(f"resize={resize!r} needs image_size, the size to bring images to.")
@@ -219,13 +250,13 @@ def _check_decoding(as_array: bool, image_size: Any, resize: str, background: An
     ):
         if changes and not as_array:
             raise ValueError(
-                f"{name}={value!r} is for decoded images: set as_array=True, or give it to the "
-                "estimator that reads the paths."
+                f"{name}={value!r} needs as_array=True; with as_array=False set it on "
+                "the estimator that reads the paths."
             )
 
 
 def _class_files(root: Path, classes: Any) -> tuple[list[list[Path]], list[str]]:
-    """List the files of every class, and the names of the classes."""
+    """List the files of each class, and the class names."""
     if not root.is_dir():
         raise ValueError(f"path={str(root)!r} is not a folder.")
     shown = sorted(filter(_is_shown, root.iterdir()))
@@ -252,7 +283,7 @@ def _check_classes(classes: Any, folders: dict[str, Path], root: Path) -> list[s
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"classes must be the names of the classes, as str; got {classes!r}.")
     if len(set(names)) < len(names):
-        raise ValueError(f"classes has a name twice: {classes!r}.")
+        raise ValueError(f"classes has duplicate names: {classes!r}.")
     others = [name for name in folders if name not in names]
     if others:
         raise ValueError(
@@ -261,6 +292,20 @@ def _check_classes(classes: Any, folders: dict[str, Path], root: Path) -> list[s
     return [str(name) for name in names]
 
 
+@overload
+def fetch_cifar10(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    subset: str = "train",
+    return_X_y: Literal[False] = False,
+) -> Bunch: ...
+@overload
+def fetch_cifar10(
+    *,
+    data_home: str | os.PathLike[str] | None = None,
+    subset: str = "train",
+    return_X_y: Literal[True],
+) -> Samples: ...
 @validate_params(
     {
         "data_home": [str, os.PathLike, None],
@@ -274,17 +319,17 @@ def fetch_cifar10(
     data_home: str | os.PathLike[str] | None = None,
     subset: str = "train",
     return_X_y: bool = False,
-) -> Any:
+) -> Bunch | Samples:
     """Load CIFAR-10 [1]_, 60,000 colour images of ten classes.
 
     Parameters
     ----------
     data_home : str or path, default=None
-        A folder that has the archive ``cifar-10-python.tar.gz``, its unpacked folder
-        ``cifar-10-batches-py``, or image files as ``train/airplane/0000.png``. None takes what
-        `keras.datasets` has stored, or has it download the archive.
+        A folder with the archive ``cifar-10-python.tar.gz``, the unpacked folder
+        ``cifar-10-batches-py``, or image files such as ``train/airplane/0000.png``. None uses
+        the cache of `keras.datasets`, which downloads the archive if needed.
     subset : {"train", "test", "all"}, default="train"
-        The 50,000 training images, the 10,000 test images, or both in this order.
+        The 50,000 training images, the 10,000 test images, or both, training images first.
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a Bunch.
 
@@ -297,9 +342,9 @@ def fetch_cifar10(
     Raises
     ------
     OSError
-        If `data_home` is None and the archive can be neither found nor downloaded.
+        If `data_home` is None and the archive is neither cached nor can be downloaded.
     ValueError
-        If `data_home` has none of the three, or damaged ones.
+        If `data_home` has none of the three, or a damaged one.
 
     References
     ----------
@@ -341,33 +386,33 @@ def make_arithmetic(
     mirrored: bool = True,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[Array, Array]:
-    """Generate distinct questions of arithmetic and their answers, as text.
+    """Generate distinct arithmetic questions and their answers, as text.
 
-    For each number 1 to `n_digits` digits are chosen, and then each digit, so that short
-    numbers are frequent; "007" becomes 7.
+    For each number the number of digits is drawn first, from 1 to `n_digits`, and then each
+    digit, so that short numbers are frequent; "007" becomes 7.
 
     Parameters
     ----------
     n_samples : int, default=50_000
         Number of questions.
     operation : {"-", "+", "*"}, default="-"
-        What is asked. Of 3+5 and 5+3, or 3*5 and 5*3, only one occurs.
+        The operation. Only one of 3+5 and 5+3, or of 3*5 and 5*3, occurs.
     n_digits : int, default=3
-        The most digits of a number, up to 9.
+        The maximum number of digits of a number, from 1 to 9.
     mirrored : bool, default=True
-        Whether both of 3-5 and 5-3 may occur. If they may, a network that has learned the one
-        knows the other but for the sign: of a tenth of the questions held out, 32 % are
-        mirrored in the other nine tenths (23 % where there are 20,000). Sums and products
-        never occur mirrored, so this is of differences only.
+        Whether both 3-5 and 5-3 may occur. A network that has learned one of them needs only
+        the sign of the other: if a tenth of the 50,000 questions is held out, 32 % of it occur
+        mirrored in the rest (23 % of 20,000 questions). It has no effect on sums and
+        products, which never occur mirrored.
     random_state : int or numpy.random.RandomState, default=None
-        Seed of the numbers. None takes one from the operating system.
+        Seed of the numbers. None uses a random seed.
 
     Returns
     -------
     X : ndarray of str of shape (n_samples,)
-        Questions, such as "123-456".
+        The questions, such as "123-456".
     y : ndarray of str of shape (n_samples,)
-        Answers, such as "-333".
+        The answers, such as "-333".
 
     Raises
     ------
@@ -376,7 +421,7 @@ def make_arithmetic(
 
     See Also
     --------
-    Seq2SeqRNN : Learns the answers.
+    Seq2SeqRNN : Learn the answers.
 
     Examples
     --------
@@ -409,13 +454,13 @@ def make_arithmetic(
 
 
 def _narrow(strings: Array) -> Array:
-    """Give an array of str the width of its longest, which NumPy's conversions exceed."""
+    """Shrink the itemsize of an array of str to its longest string."""
     return strings.astype(f"<U{np.strings.str_len(strings).max()}")
 
 
 def _as_bunch(
     data: Array, target: Array, names: list[str], return_X_y: bool, **others: Any
-) -> Any:
+) -> Bunch | Samples:
     if return_X_y:
         return data, target
     return Bunch(data=data, target=target, target_names=names, **others)
@@ -470,7 +515,7 @@ def _cifar10_from_folder(home: Path, parts: list[str]) -> tuple[Array, Array]:
 
 
 def _regular(path: Path) -> IO[bytes]:
-    # Opening a pipe would wait for who writes into it.
+    # Opening a named pipe would block.
     if not path.is_file():
         raise FileNotFoundError(path.name)
     return open(path, "rb")
@@ -501,7 +546,7 @@ def _read_batches(names: list[str], opened: Callable[[str], IO[bytes]]) -> tuple
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickle NumPy arrays and nothing that could run code."""
+    """Unpickle NumPy arrays only, so that no code can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):

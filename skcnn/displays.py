@@ -1,9 +1,9 @@
-"""Displays, in scikit-learn's manner."""
+"""Displays that follow scikit-learn's Display API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
@@ -16,28 +16,32 @@ from .image.arrays import ImageArrays, as_numpy, images_as_rows, is_image_list
 from .image.files import Array, as_paths, read_images
 from .image.sizes import WHITE
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, without black and yellow.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+# The colour-blind safe palette of Okabe and Ito, without black and yellow.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 
 
 class AugmentationDisplay:
-    """Images beside augmented variants of them.
+    """Draw images next to augmented variants of them.
 
     Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
 
     Parameters
     ----------
     images : ndarray of shape (n_images, height, width, channels)
-        The original images, of one channel (grey) or three (RGB).
+        The original images, with one channel (grey) or three (RGB).
     variants : ndarray of shape (n_images, n_variants, height, width, channels)
-        What augmentation made of each.
+        The augmented variants of each image.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
         The axes, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
-        The figure that has them.
+        The figure of the axes.
     image_ : matplotlib.image.AxesImage
         The drawn mosaic.
 
@@ -69,18 +73,18 @@ class AugmentationDisplay:
         random_state: int | None = None,
         image_size: int | Sequence[int] | None = None,
         resize: str = "stretch",
-        background: Any = "white",
-        ax: Any = None,
+        background: str | Sequence[int] = "white",
+        ax: Axes | None = None,
     ) -> Self:
         """Augment images and draw them.
 
         Parameters
         ----------
         estimator : ImageAugmenter
-            What augments, with a ``transform`` that takes a ``random_state``.
+            The augmentation; its ``transform`` is called with `random_state`.
         X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
-            The images, or paths of image files, or a list of images. Of channels that are neither
-            one nor three the first is drawn.
+            The images, or paths of image files, or a list of images. If there are neither one nor
+            three channels, the first is drawn.
         n_variants : int, default=6
             Variants of each image.
         random_state : int, default=None
@@ -90,9 +94,9 @@ class AugmentationDisplay:
         resize : {"stretch", "crop", "pad"}, default="stretch"
             How, as in the estimators.
         background : str or tuple of (red, green, blue), default="white"
-            What the transparent pixels of image files show.
+            Colour behind the transparent pixels of image files.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -101,19 +105,19 @@ class AugmentationDisplay:
         """
         X = images_as_rows(X, image_size=image_size, resize=resize, background=background)[:]
         images = check_images(X)
-        # One call for all variants, so that mixup has partners even for a single image.
+        # One call for all variants, so that mixup has partners for a single image, too.
         changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
         changed = check_images(changed)
         variants = changed.reshape(len(images), n_variants, *images.shape[1:])
         return cls(images, variants).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
-        """Draw one row an image: the original, a gap, its variants.
+    def plot(self, *, ax: Axes | None = None) -> Self:
+        """Draw one row per image: the original, a gap and its variants.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class AugmentationDisplay:
 
 
 def check_images(X: Any) -> Array:
-    """Return images of one channel or three, the first where there are others."""
+    """Return images with one or three channels; of other numbers keep the first."""
     images = check_array(as_numpy(X, "X"), ensure_2d=False, allow_nd=True, input_name="X")
     if images.ndim not in (3, 4):
         raise ValueError(
@@ -166,7 +170,7 @@ def check_images(X: Any) -> Array:
 
 
 def _background(estimator: Any) -> Any:
-    """Return what a classifier, or the one in a search or a pipeline, lays files over."""
+    """Return the background of a classifier, or of the one inside a search or pipeline."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if isinstance(estimator, Pipeline):
         estimator = estimator[-1]
@@ -174,9 +178,12 @@ def _background(estimator: Any) -> Any:
 
 
 def image_axes(
-    n_images: int, n_columns: int, figure: Any = None, size: tuple[float, float] = (1.6, 2.1)
-) -> tuple[Any, Array]:
-    """Make axes for images in a grid, of `size` inches each, in a figure or a new one."""
+    n_images: int,
+    n_columns: int,
+    figure: Figure | SubFigure | None = None,
+    size: tuple[float, float] = (1.6, 2.1),
+) -> tuple[Figure | SubFigure, Array]:
+    """Create a grid of axes of `size` inches each, in `figure` or in a new one."""
     import matplotlib.pyplot as plt
 
     n_rows = max(1, -(-n_images // n_columns))
@@ -189,33 +196,33 @@ def image_axes(
     return figure, axes[:n_images]
 
 
-def draw_image(ax: Any, image: Array) -> None:
-    """Draw an image of one channel or three from its lowest value to its highest."""
+def draw_image(ax: Axes, image: Array) -> None:
+    """Draw an image with one or three channels, scaled to its range of values."""
     low, high = float(image.min()), float(image.max())
     scaled = (image - low) / (high - low or 1.0)
     ax.imshow(scaled if image.shape[-1] == 3 else scaled[..., 0], cmap="gray", vmin=0, vmax=1)
 
 
 class TrainingHistoryDisplay:
-    """Accuracy and loss after each epoch, of one or several estimators.
+    """Draw the learning curves of one or several estimators: a metric and the loss.
 
     Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
 
     Parameters
     ----------
     histories : dict of str to dict of str to list of float
-        The ``history_`` of each estimator, by the name to show.
+        The ``history_`` of each estimator; the keys are the names to show.
     best_iterations : dict of str to int, default=None
         The epochs, counted from 1, to mark.
     metric : str, default="accuracy"
-        What to draw beside the loss, such as ``"exact_match"`` of a Seq2SeqRNN.
+        The metric to draw next to the loss, such as ``"exact_match"`` of a Seq2SeqRNN.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
         The axes of metric and loss, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
-        The figure that has them.
+        The figure of the axes.
 
     Examples
     --------
@@ -239,7 +246,9 @@ class TrainingHistoryDisplay:
         self.metric = metric
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, metric: str = "accuracy", axes: Any = None) -> Self:
+    def from_estimator(
+        cls, estimator: Any, *, metric: str = "accuracy", axes: Sequence[Axes] | None = None
+    ) -> Self:
         """Draw the history of a fitted estimator, or of several.
 
         Parameters
@@ -247,9 +256,9 @@ class TrainingHistoryDisplay:
         estimator : estimator or dict of str to estimator
             Fitted, with a ``history_``. A dict names the estimators.
         metric : str, default="accuracy"
-            What to draw beside the loss.
+            The metric to draw next to the loss.
         axes : sequence of two matplotlib.axes.Axes, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -266,13 +275,13 @@ class TrainingHistoryDisplay:
         best = {name: each.best_iteration_ for name, each in estimators.items()}
         return cls(histories, best_iterations=best, metric=metric).plot(axes=axes)
 
-    def plot(self, *, axes: Any = None) -> Self:
-        """Draw the curves: training dashed, validation solid, the epoch that is kept as a dot.
+    def plot(self, *, axes: Sequence[Axes] | None = None) -> Self:
+        """Draw training curves dashed, validation curves solid and the restored epoch as a dot.
 
         Parameters
         ----------
         axes : sequence of two matplotlib.axes.Axes, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -295,7 +304,7 @@ class TrainingHistoryDisplay:
         return self
 
     def _draw(
-        self, ax: Any, name: str, label: str, history: Mapping[str, Sequence[float]], colour: str
+        self, ax: Axes, name: str, label: str, history: Mapping[str, Sequence[float]], colour: str
     ) -> None:
         epochs = np.arange(1, len(history[name]) + 1)
         ax.plot(epochs, history[name], "--", color=colour, label=f"{label} training".strip())
@@ -310,7 +319,7 @@ class TrainingHistoryDisplay:
 
 
 class MisclassifiedImagesDisplay:
-    """The images whose wrong class a classifier is most sure of.
+    """Draw the misclassified images with the highest predicted probability.
 
     Use :meth:`from_estimator` or :meth:`from_predictions` to make one; its parameters are stored
     as attributes.
@@ -318,24 +327,24 @@ class MisclassifiedImagesDisplay:
     Parameters
     ----------
     images : sequence of ndarray of shape (height, width, channels)
-        The images, of one channel (grey) or three (RGB), the surest mistake first.
+        The images, with one channel (grey) or three (RGB), most confident mistake first.
     y_true : ndarray of shape (n_images,)
-        Their classes.
+        True classes.
     y_pred : ndarray of shape (n_images,)
-        The predicted classes.
+        Predicted classes.
     probability : ndarray of shape (n_images,)
-        The probabilities of those.
+        Predicted probabilities of `y_pred`.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        The axes, one an image, after :meth:`plot`.
+        The axes, one per image, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
-        The figure that has them.
+        The figure of the axes.
 
     See Also
     --------
-    confident_error_counts : How many there are of each class.
+    confident_error_counts : Count them per class.
 
     Examples
     --------
@@ -365,9 +374,9 @@ class MisclassifiedImagesDisplay:
         n_images: int = 12,
         class_names: Sequence[str] | None = None,
         n_columns: int = 6,
-        figure: Any = None,
+        figure: Figure | SubFigure | None = None,
     ) -> Self:
-        """Predict and draw the surest mistakes.
+        """Predict, and draw the most confident mistakes.
 
         Parameters
         ----------
@@ -376,15 +385,15 @@ class MisclassifiedImagesDisplay:
         X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
             The images, or paths of image files.
         y : array-like of shape (n_samples,)
-            Their classes.
+            True classes.
         n_images : int, default=12
-            The most images to draw.
+            The maximum number of images to draw.
         class_names : sequence of str, default=None
             Names to show, in the order of ``estimator.classes_``. None shows the labels.
         n_columns : int, default=6
-            Images beside each other.
+            Images per row.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -415,32 +424,32 @@ class MisclassifiedImagesDisplay:
         n_images: int = 12,
         class_names: Sequence[str] | None = None,
         n_columns: int = 6,
-        figure: Any = None,
-        background: Any = "white",
+        figure: Figure | SubFigure | None = None,
+        background: str | Sequence[int] = "white",
     ) -> Self:
-        """Draw the surest mistakes among predictions.
+        """Draw the most confident mistakes of given predictions.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
-            The images, or paths of image files. Of channels that are neither one nor three the
+            The images, or paths of image files. If there are neither one nor three channels, the
             first is drawn.
         y_true : array-like of shape (n_samples,)
-            Their classes.
+            True classes.
         y_proba : array-like of shape (n_samples, n_classes)
             Predicted probabilities.
         classes : array-like of shape (n_classes,)
             The labels of the columns of `y_proba`.
         n_images : int, default=12
-            The most images to draw.
+            The maximum number of images to draw.
         class_names : sequence of str, default=None
             Names to show, in the order of `classes`. None shows the labels.
         n_columns : int, default=6
-            Images beside each other.
+            Images per row.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
         background : str or tuple of (red, green, blue), default="white"
-            What the transparent pixels of image files show.
+            Colour behind the transparent pixels of image files.
 
         Returns
         -------
@@ -457,8 +466,8 @@ class MisclassifiedImagesDisplay:
         check_consistent_length(X, y_true, y_proba)
         if not len(classes) == len(names) == y_proba.shape[1]:
             raise ValueError(
-                f"y_proba has {y_proba.shape[1]} columns, for {len(classes)} classes and "
-                f"{len(names)} class_names; there must be as many of each."
+                f"y_proba must have one column per class; got {y_proba.shape[1]} columns, "
+                f"{len(classes)} classes and {len(names)} class_names."
             )
         best = y_proba.argmax(axis=1)
         probability = y_proba.max(axis=1)
@@ -476,15 +485,15 @@ class MisclassifiedImagesDisplay:
         display = cls(chosen, true, names[best[rows]], probability[rows])
         return display.plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 6, figure: Any = None) -> Self:
-        """Draw the images in a grid, each with its class and what it was taken for.
+    def plot(self, *, n_columns: int = 6, figure: Figure | SubFigure | None = None) -> Self:
+        """Draw a grid of images with their true and predicted classes.
 
         Parameters
         ----------
         n_columns : int, default=6
-            Images beside each other.
+            Images per row.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -503,25 +512,25 @@ class MisclassifiedImagesDisplay:
 
 
 class FilterDisplay:
-    """The filters of the first convolution of a network.
+    """Draw the filters of the first convolution of a network.
 
     Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
 
     Parameters
     ----------
     filters : ndarray of shape (n_filters, height, width, channels)
-        The filters, of one channel (grey) or three (RGB).
+        The filters, with one channel (grey) or three (RGB).
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_filters,)
         The axes, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
-        The figure that has them.
+        The figure of the axes.
 
     See Also
     --------
-    SaliencyDisplay : Which parts of an image a class was recognized by.
+    SaliencyDisplay : Draw which pixels contribute to a class.
 
     Examples
     --------
@@ -536,7 +545,9 @@ class FilterDisplay:
         self.filters = filters
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, n_columns: int = 8, figure: Any = None) -> Self:
+    def from_estimator(
+        cls, estimator: Any, *, n_columns: int = 8, figure: Figure | SubFigure | None = None
+    ) -> Self:
         """Draw the filters of the first convolution of a fitted classifier.
 
         Parameters
@@ -544,9 +555,9 @@ class FilterDisplay:
         estimator : classifier
             Fitted, with a ``model_`` that has a convolution.
         n_columns : int, default=8
-            Filters beside each other.
+            Filters per row.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -559,20 +570,19 @@ class FilterDisplay:
             If the network has no convolution.
         """
         kernel = _convolutions(estimator)[0].get_weights()[0]
-        # Of channels that are neither one nor three, the first.
         kernel = kernel if kernel.shape[2] == 3 else kernel[:, :, :1]
         filters = np.moveaxis(kernel, -1, 0)
         return cls(filters).plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 8, figure: Any = None) -> Self:
-        """Draw each filter from its lowest value, black, to its highest.
+    def plot(self, *, n_columns: int = 8, figure: Figure | SubFigure | None = None) -> Self:
+        """Draw each filter scaled to its range of values.
 
         Parameters
         ----------
         n_columns : int, default=8
-            Filters beside each other.
+            Filters per row.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -586,10 +596,10 @@ class FilterDisplay:
 
 
 class SaliencyDisplay:
-    """Which parts of an image speak for a class, by Grad-CAM [1]_.
+    """Draw which pixels contribute to a class, by Grad-CAM [1]_.
 
-    The outputs of the last convolution are weighted by how much the score of the class rises with
-    their mean, summed, and drawn over the image.
+    The outputs of the last convolution are weighted by the gradient of the score of the class with
+    respect to their mean, summed, and drawn over the image.
 
     Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
 
@@ -598,22 +608,22 @@ class SaliencyDisplay:
     images : ndarray of shape (n_images, height, width, channels)
         The images.
     maps : ndarray of shape (n_images, height, width)
-        From 0 to 1, where each image speaks most for the class; all 0 where nothing does.
+        The contribution of each pixel, between 0 and 1; all 0 if no pixel contributes.
     labels : ndarray of shape (n_images,)
-        The classes that are spoken for.
+        The classes that are explained.
     probability : ndarray of shape (n_images,)
-        Their predicted probabilities.
+        Predicted probabilities of `labels`.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib.axes.Axes
-        The axes, image and map in turn, after :meth:`plot`.
+        The axes, alternating image and map, after :meth:`plot`.
     figure_ : matplotlib.figure.Figure
-        The figure that has them.
+        The figure of the axes.
 
     See Also
     --------
-    MisclassifiedImagesDisplay : The surest mistakes, worth such a look.
+    MisclassifiedImagesDisplay : Draw the most confident mistakes.
 
     References
     ----------
@@ -637,7 +647,13 @@ class SaliencyDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any = None, *, n_columns: int = 3, figure: Any = None
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        n_columns: int = 3,
+        figure: Figure | SubFigure | None = None,
     ) -> Self:
         """Compute the maps of a fitted classifier and draw them.
 
@@ -648,11 +664,11 @@ class SaliencyDisplay:
         X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
             The images, or paths of image files.
         y : array-like of shape (n_images,), default=None
-            The classes to speak for. None takes those predicted.
+            The classes to explain. None explains the predicted classes.
         n_columns : int, default=3
-            Images beside each other, each with its map.
+            Images per row, each with its map.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -674,7 +690,7 @@ class SaliencyDisplay:
             if len(unknown) or len(y) != len(codes):
                 raise ValueError(
                     f"y must have one of the classes {classes.tolist()} for each of "
-                    f"{len(codes)} images, got {y.tolist()}."
+                    f"{len(codes)} images; got {y.tolist()}."
                 )
             codes = np.searchsorted(classes, y)
         images = estimator._check_inputs(X)[:]  # as the network sees them
@@ -683,15 +699,15 @@ class SaliencyDisplay:
         display = cls(check_images(images), maps, classes[codes], probability[rows, codes])
         return display.plot(n_columns=n_columns, figure=figure)
 
-    def plot(self, *, n_columns: int = 3, figure: Any = None) -> Self:
-        """Draw each image, and beside it the same under its map.
+    def plot(self, *, n_columns: int = 3, figure: Figure | SubFigure | None = None) -> Self:
+        """Draw each image, and next to it the image under its map.
 
         Parameters
         ----------
         n_columns : int, default=3
-            Images beside each other, each with its map.
+            Images per row, each with its map.
         figure : matplotlib.figure.Figure or SubFigure, default=None
-            Where to draw. None makes a figure.
+            Where to draw. None creates a figure.
 
         Returns
         -------
@@ -720,7 +736,7 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     images : ndarray of shape (n_images, height, width, channels)
         The images.
     codes : ndarray of int of shape (n_images,)
-        The classes, as numbers of the outputs.
+        The classes, as indices of the outputs.
 
     Returns
     -------
@@ -731,7 +747,7 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     both = keras.Model(model.input, [_last_maps(model), output.input])
     with tf.GradientTape() as tape:
         outputs, features = both(tf.cast(images, tf.float32), training=False)
-        # The score before softmax, which would mix in the scores of the other classes.
+        # The score before softmax, whose gradient does not depend on the other classes.
         scores = tf.matmul(tf.cast(features, tf.float32), output.kernel) + output.bias
         score = tf.gather(scores, codes, batch_dims=1)
     importance = tf.reduce_mean(tape.gradient(score, outputs), axis=(1, 2), keepdims=True)

@@ -1,8 +1,8 @@
-"""Heads: how networks end, and what their outputs mean.
+"""Heads: the last layer, loss and metrics of a kind of target.
 
-A head is the only place that knows what kind of target a network predicts. It chooses the
-activation of the last layer, the loss, what is recorded beside it and what early stopping
-monitors; it encodes targets and decodes outputs. Targets are encoded lazily, a batch at a time.
+A head is the only place that knows the kind of target. It defines the activation of the last
+layer, the loss, the metrics and the value that early stopping monitors; it encodes targets and
+decodes outputs. Targets are encoded lazily, one batch at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Names of the losses of numbers, and Keras's classes.
+# Losses of regression by name.
 LOSSES = {
     "squared_error": keras.losses.MeanSquaredError,
     "absolute_error": keras.losses.MeanAbsoluteError,
@@ -26,9 +26,9 @@ LOSSES = {
 
 @keras.saving.register_keras_serializable(package="skcnn")
 def exact_match(y_true: Any, y_pred: Any) -> Any:
-    """Compute for each sample whether all its characters, up to the end, are right."""
+    """Compute for each sample whether all characters up to its end are correct."""
     true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
-    # As in decoding, all behind the first padding is padding.
+    # As in decoding, everything after the first padding is padding.
     predicted = predicted * keras.ops.cumprod(
         keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
     )
@@ -37,14 +37,14 @@ def exact_match(y_true: Any, y_pred: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="skcnn")
 def subset_accuracy(y_true: Any, y_pred: Any) -> Any:
-    """Compute for each sample whether all its labels are right."""
+    """Compute for each sample whether all labels are correct."""
     return keras.ops.cast(keras.ops.all((y_true > 0.5) == (y_pred > 0.5), axis=-1), "float32")
 
 
 class OneHot:
-    """An array of codes that is indexed like the array of their one-hot rows.
+    """An array of codes that is indexed like the array of its one-hot rows.
 
-    Only the rows that are read are made, which are many times larger than their codes.
+    One-hot rows are created when they are read, as they are many times larger than the codes.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class OneHot:
 
 
 class Head(ABC):
-    """How a network ends and what its outputs mean.
+    """The last layer, loss and metrics of a kind of target.
 
     Attributes
     ----------
@@ -85,9 +85,9 @@ class Head(ABC):
     n_outputs : int
         The units of the last layer.
     monitor : str
-        What early stopping compares, as recorded of the validation data.
+        The metric that early stopping monitors on validation data.
     mode : {"max", "min"}
-        Which end of it is better.
+        Whether greater or smaller values are better.
     """
 
     activation: ClassVar[str]
@@ -97,41 +97,41 @@ class Head(ABC):
 
     @abstractmethod
     def loss(self) -> keras.losses.Loss:
-        """Make the loss."""
+        """Create the loss."""
 
     def metrics(self) -> list[Any]:
-        """List what Keras records beside the loss."""
+        """List the metrics that Keras records."""
         return []
 
     @abstractmethod
     def encode(self, y: Any) -> Any:
-        """Turn checked targets into the outputs that the network should have."""
+        """Encode validated targets as the desired outputs of the network."""
 
     @abstractmethod
     def decode(self, outputs: Array) -> Array:
-        """Turn outputs into predictions."""
+        """Decode outputs to predictions."""
 
     def bias(self, targets: Any, rows: Array, weight: Array | None) -> Array | None:
-        """Compute the bias of the last layer to start from, None for zeros."""
+        """Compute the initial bias of the last layer; None for zeros."""
         return None
 
     def check_rows(self, targets: Any, rows: Array, cause: str) -> None:
         """Check that some rows can be learned from; `cause` is what has chosen them."""
 
     def strata(self, targets: Any, rows: Array) -> Array | None:
-        """Return what a split of rows keeps in proportion, None for nothing."""
+        """Return the classes by which a split is stratified, None for no stratification."""
         return None
 
 
 class ClassesHead(Head):
-    """One label a sample, out of several.
+    """One label per sample, out of several.
 
     Parameters
     ----------
     labels : ndarray of shape (n_classes,)
         The labels, sorted.
     label_smoothing : float, default=0.0
-        Share of the target that is spread over all classes.
+        Fraction of the target that is spread evenly over all classes.
     """
 
     activation = "softmax"
@@ -159,8 +159,8 @@ class ClassesHead(Head):
         return self.labels[outputs.argmax(axis=1)]  # type: ignore[no-any-return]
 
     def bias(self, targets: OneHot, rows: Array, weight: Array | None) -> Array:
-        # Start from the class frequencies, as an imbalanced problem would otherwise spend its
-        # first epochs on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
+        # Start from the class frequencies; the first epochs of an imbalanced problem would
+        # otherwise be spent on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
         count = np.bincount(
             targets.codes[rows], None if weight is None else weight[rows], self.n_outputs
         )
@@ -178,14 +178,14 @@ class ClassesHead(Head):
 
 
 class LabelsHead(Head):
-    """Any number of labels a sample, as an indicator matrix.
+    """Any number of labels per sample, as an indicator matrix.
 
     Parameters
     ----------
     n_labels : int
-        The columns of the matrix.
+        The number of columns of the matrix.
     label_smoothing : float, default=0.0
-        Share of the target that is moved to the middle.
+        Fraction by which targets are moved towards 1/2.
     """
 
     activation = "sigmoid"
@@ -214,19 +214,18 @@ class LabelsHead(Head):
 
     def bias(self, targets: Array, rows: Array, weight: Array | None) -> Array:
         count = np.ones(len(rows)) if weight is None else weight[rows]
-        # The frequencies, as if one more sample had and one had not each label.
+        # The frequencies with one added sample that has each label and one that has none.
         share = (count @ targets[rows] + 1) / (count.sum() + 2)
         return np.log(share / (1 - share))  # type: ignore[no-any-return]
 
 
 class NumbersHead(Head):
-    """One or more numbers a sample, which the network sees standardized.
+    """One or more numbers per sample, standardized for the network.
 
     Parameters
     ----------
     mean, scale : float or ndarray of shape (n_outputs,)
-        What is subtracted from the targets, and what the differences are divided by. A float
-        where targets and predictions are one number a sample, without an axis for it.
+        Mean and scale of the targets. Floats if targets and predictions are 1-D.
     loss : {"squared_error", "absolute_error", "huber"}
         The loss.
     """
@@ -260,14 +259,14 @@ class NumbersHead(Head):
 
 
 class StringsHead(Head):
-    """A string a sample, as one character a place.
+    """One string per sample, as one character per position.
 
     Parameters
     ----------
     table : CharacterTable
-        The characters and the length of the strings.
+        The characters and the maximum length of the strings.
     label_smoothing : float, default=0.0
-        Share of the target that is spread over all characters.
+        Fraction of the target that is spread evenly over all characters.
     """
 
     activation = "softmax"

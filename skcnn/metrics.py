@@ -1,4 +1,4 @@
-"""Metrics that scikit-learn has not."""
+"""Metrics missing from scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ._strings import check_strings
 
 
 def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
-    """Share of the strings that are predicted whole.
+    """Compute the fraction of strings that are predicted exactly.
 
     Parameters
     ----------
     y_true : array-like of str of shape (n_samples,)
-        The right strings.
+        Ground truth strings.
     y_pred : array-like of str of shape (n_samples,)
-        The predicted ones.
+        Predicted strings.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
 
     Returns
     -------
     float
-        From 0 to 1, the best.
+        The score, between 0 and 1; 1 is best.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) ->
 
     See Also
     --------
-    character_accuracy_score : The share of characters, which is far higher.
+    character_accuracy_score : The fraction of characters, which is higher.
 
     Examples
     --------
@@ -50,24 +50,24 @@ def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) ->
 
 
 def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
-    """Share of the characters that are predicted in their places.
+    """Compute the fraction of characters that are predicted at their position.
 
-    Places are counted from the left, up to the end of the longer of two strings, where the
-    shorter is wrong. The characters of all samples count alike.
+    Positions are counted from the left. The positions beyond the end of the shorter of two
+    strings count as errors. All characters of all samples have the same weight.
 
     Parameters
     ----------
     y_true : array-like of str of shape (n_samples,)
-        The right strings.
+        Ground truth strings.
     y_pred : array-like of str of shape (n_samples,)
-        The predicted ones.
+        Predicted strings.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the samples, for each of their characters.
+        Weights of the samples. Each character has the weight of its sample.
 
     Returns
     -------
     float
-        From 0 to 1, the best.
+        The score, between 0 and 1; 1 is best.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = N
 
     See Also
     --------
-    exact_match_score : The share of whole strings.
+    exact_match_score : The fraction of exactly predicted strings.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = N
         strings.astype(f"<U{width}").view(np.uint32).reshape(-1, width)
         for strings in (y_true, y_pred)
     )
-    # Both are filled up with zeros, so places beyond the longer string are equal.
+    # Both are padded with zeros, so positions beyond the longer string compare equal.
     right = (true == predicted).sum(axis=1) - (width - places)
     weight = np.ones(len(places)) if weight is None else weight
     total = weight @ places
@@ -106,20 +106,21 @@ def confident_error_counts(
     labels: Any = None,
     sample_weight: Any = None,
 ) -> NDArray[Any]:
-    """Count, for each class, the samples that a classifier is confidently wrong about.
+    """Count the confidently misclassified samples of each class.
 
-    A sample counts when its one-hot class and its probabilities differ by more than `margin`,
-    added up over the classes. The sum goes from 0 to 2: it is twice the probability that the
-    right class lacks, so a margin of 1.8 counts samples whose class was given less than 0.1.
+    A sample is counted if the L1 distance between its one-hot class and its predicted
+    probabilities exceeds `margin`. The distance is between 0 and 2 and equals
+    ``2 * (1 - p)``, where ``p`` is the probability of the true class, so ``margin=1.8`` counts
+    the samples with ``p < 0.1``.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        The right classes.
+        True classes.
     y_proba : array-like of shape (n_samples, n_classes)
         Predicted probabilities.
     margin : float, default=1.8
-        From 0 to 2.
+        The smallest L1 distance that is counted, between 0 and 2.
     labels : array-like of shape (n_classes,), default=None
         The classes of the columns of `y_proba`. None takes those of `y_true`, sorted.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -128,16 +129,16 @@ def confident_error_counts(
     Returns
     -------
     ndarray of shape (n_classes,)
-        Number, or weight, of such samples of each class.
+        The number, or total weight, of the counted samples of each class.
 
     Raises
     ------
     ValueError
-        If the columns are not as many as the classes, or `y_true` has others.
+        If `y_proba` does not have one column per class, or `y_true` has other classes.
 
     See Also
     --------
-    MisclassifiedImagesDisplay : The images.
+    MisclassifiedImagesDisplay : Draw the misclassified images.
 
     Examples
     --------

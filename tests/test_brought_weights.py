@@ -223,5 +223,5 @@ def test_states_without_seeds_are_those_of_recurrent_networks_of_earlier_version
     values, (seed,) = model.get_weights(), seed_variables(model)
     check_state(plan, State("Adam", values, [seed.numpy()], []))
     check_state(plan, State("Adam", values, [], []))
-    with pytest.raises(LoadError, match="seeds are not those of its network"):
+    with pytest.raises(LoadError, match="seeds do not match its network"):
         check_state(plan, State("Adam", values, [seed.numpy()] * 2, []))

@@ -159,7 +159,8 @@ def test_another_training_is_refused(tmp_path, change, named):
     net(checkpoint_dir=tmp_path, epochs=2).fit(X, Y)
     before = (tmp_path / NAME).read_bytes()
     with pytest.raises(
-        ValueError, match=rf"checkpoint_dir='.*' holds a training with other .*{named}"
+        ValueError,
+        match=rf"checkpoint_dir='.*' has a checkpoint of a training run with different .*{named}",
     ):
         net(checkpoint_dir=tmp_path, **{"epochs": 2, **change}).fit(X, Y)
     assert (tmp_path / NAME).read_bytes() == before
@@ -512,7 +513,7 @@ def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
     )
     with pytest.raises(
         (RuntimeError, ValueError),
-        match=r"is in use by|a training with other .*a folder of its own",
+        match=r"is in use by|a training run with different .*another folder",
     ):
         search.fit(X, Y)
     assert {path.name for path in tmp_path.iterdir()} <= {NAME}

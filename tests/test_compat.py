@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scikeras
 import sklearn
+import sklearn.metrics
 import tensorflow as tf
 from scikeras.wrappers import BaseWrapper
 
@@ -48,6 +49,11 @@ SYMBOLS = {
     "validate_params": (parameters, "the check of arguments of functions"),
     "_fit_context": (load_module("sklearn.base"), "the check of parameters in fit"),
     "_check_sample_weight": (load_module("sklearn.utils.validation"), "sample weights"),
+    "_safe_indexing": (load_module("sklearn.utils"), "scoring during fit"),
+    "_score_func": (
+        lambda: sklearn.metrics.get_scorer("accuracy"),
+        "scores of early stopping without weights of samples",
+    ),
     "_html_repr": (lambda: sklearn.base.BaseEstimator, "the layers in notebooks"),
     "_initialize_callbacks": (lambda: BaseWrapper, "all of fit"),
     "_fit_callbacks": (initialized_wrapper, "all of fit"),
@@ -102,6 +108,13 @@ def test_without_the_sum_of_gradients(expected, monkeypatch):
         if "_all_reduce_sum_gradients" in vars(cls):
             monkeypatch.delattr(cls, "_all_reduce_sum_gradients")
     np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
+
+
+def test_without_the_metric_of_a_scorer():
+    scorer = sklearn.metrics.make_scorer(lambda y_true, y_pred: 0.0)
+    assert not _compat.takes_sample_weight(scorer)
+    del scorer._score_func
+    assert _compat.takes_sample_weight(scorer)
 
 
 def test_without_eager_mode(expected, monkeypatch):
@@ -179,8 +192,11 @@ def private_uses(tree, own):
             case ast.Import(names=names):
                 yield from (each.name for each in names if re.match(private_module, each.name))
             case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.]+", text):
-                if re.match(private_module, text) or (is_private(text) and text not in own):
+                if re.match(private_module, text):
                     yield text
+            case ast.Call(ast.Name("getattr" | "hasattr"), [_, ast.Constant(str(name)), *_]):
+                if is_private(name) and name not in own:
+                    yield name
 
 
 TREES = {path: ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}

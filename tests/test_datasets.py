@@ -128,7 +128,7 @@ def test_classes_set_the_order_and_what_may_be_there(folder):
         ([], "classes must be the names"),
         ([0, 1], "classes must be the names"),
         ("cat", "'classes' parameter"),
-        (["cat", "dog", "cat"], "classes has a name twice"),
+        (["cat", "dog", "cat"], "classes has duplicate names"),
     ],
 )
 def test_bad_classes_are_refused(folder, classes, message):

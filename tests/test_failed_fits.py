@@ -103,7 +103,7 @@ def learned(estimator, X, folder):
 
 
 @pytest.mark.parametrize("fails", IMAGE_FAILURES.values(), ids=IMAGE_FAILURES)
-@pytest.mark.filterwarnings("ignore:The file will not have:UserWarning")
+@pytest.mark.filterwarnings("ignore:The file does not contain:UserWarning")
 def test_a_fit_that_raises_leaves_the_estimator_as_it_was(fails, tmp_path):
     fitted = net().fit(X, Y)
     before = learned(fitted, X, tmp_path)

@@ -28,7 +28,7 @@ from skcnn import (
     VGGLite,
     load,
 )
-from skcnn.image.estimator import channel_statistics
+from skcnn.image.pixels import channel_statistics
 
 TINY = "CONV-4 -> RELU -> POOL -> FCS"
 

@@ -16,7 +16,7 @@ LEVELS = [
     {"_fitted", "_parameters", "_saved", "_summary"},
     {"_training", "metrics"},
     {"_files", "_missing", "_strings"},
-    {"_compat", "_environment"},
+    {"_compat", "_environment", "_typing"},
 ]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -26,11 +26,19 @@ MODULES = sorted(
 
 
 def imported(module):
-    """The modules of the package that a module imports, by their parts."""
+    """The modules of the package that a module imports at run time, by their parts."""
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     package = module.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
+    tree = ast.parse(path.read_text())
+    for_types = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+        for node in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and node not in for_types:
             start = package[: len(package) - node.level + 1]
             yield [*start, *(node.module or "").split(".")]
 

@@ -161,8 +161,8 @@ def test_no_mistakes():
     [
         ({"X": np.zeros((5, 4))}, "X must be images"),
         ({"y_true": TRUE[1:]}, "inconsistent numbers of samples"),
-        ({"classes": ["a", "b"]}, "y_proba has 3 columns, for 2 classes"),
-        ({"class_names": ["a", "b"]}, "for 3 classes and 2 class_names"),
+        ({"classes": ["a", "b"]}, "got 3 columns, 2 classes"),
+        ({"class_names": ["a", "b"]}, "3 classes and 2 class_names"),
     ],
 )
 def test_bad_predictions_are_refused(arguments, message):

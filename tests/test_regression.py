@@ -206,6 +206,15 @@ def test_several_labels_come_back_from_a_file_and_go_on(tmp_path):
     )
 
 
+def test_classes_of_partial_fit_name_the_columns():
+    names = ["a", "b", "c"]
+    net = classifier().partial_fit(X, LABELS, classes=names)
+    assert net.classes_.tolist() == names
+    assert net.partial_fit(X, LABELS, classes=names).n_iter_ == 2
+    with pytest.raises(ValueError, match=r"classes=.* are not those of the first call"):
+        net.partial_fit(X, LABELS, classes=["a", "b", "d"])
+
+
 def test_early_stopping_of_several_labels_watches_whole_rows():
     net = classifier(epochs=40, early_stopping=True, n_iter_no_change=2).fit(X, LABELS)
     accuracy = net.history_["val_subset_accuracy"]
@@ -248,6 +257,8 @@ def test_cross_validation_and_thresholds_of_several_labels():
         (lambda: classifier().fit(X, LABELS).partial_fit(X, LABELS[:, :2]), "of 3 columns"),
         (lambda: classifier().fit(X, LABELS).partial_fit(X, DIGITS), "as in the first fit"),
         (lambda: classifier().fit(X, DIGITS).partial_fit(X, LABELS), "as in the first fit"),
+        (lambda: classifier().partial_fit(X, LABELS, classes=[0, 1]), "classes must.*3 columns"),
+        (lambda: classifier().partial_fit(X, LABELS, classes="abcd"), "got 1 labels: 'abcd'"),
     ],
 )
 def test_bad_indicator_matrices_are_refused(fit, message):

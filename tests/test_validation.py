@@ -291,10 +291,10 @@ def test_held_out_rows_of_any_container_are_scored(name):
 @pytest.mark.parametrize(
     ("scoring", "message"),
     [
-        ("f1", "cannot score the samples to validate on: .*multiclass"),
+        ("f1", "cannot score the validation samples: .*multiclass"),
         (lambda estimator, X, y: "good", "must return a number, got 'good', a str"),
-        (lambda estimator, X, y: math.nan, "is NaN for the samples to validate on"),
-        (lambda estimator, X: 1.0, "cannot score the samples to validate on: .*argument"),
+        (lambda estimator, X, y: math.nan, "is NaN for the validation samples"),
+        (lambda estimator, X: 1.0, "cannot score the validation samples: .*argument"),
     ],
 )
 def test_scorers_that_fail_are_named(scoring, message):

@@ -1,9 +1,8 @@
-"""Files of plain values and arrays, written whole or not at all and read without running code.
+"""The file format: plain values and arrays, written atomically and read without running code.
 
-A file is a zip of ``metadata.json`` and one ``.npy`` an array. Nothing in it is compressed and
-each array is referred to once, so what is read is never much larger than the file; nothing is
-unpacked to disk; and no name in it is imported: a class is looked up among those that registered
-themselves.
+A file is a zip of ``metadata.json`` and one ``.npy`` file per array. Nothing is compressed and
+each array is referenced once, so the memory needed to read a file is bounded by its size; nothing
+is unpacked to disk; and no name in a file is imported: classes are looked up in a registry.
 """
 
 from __future__ import annotations
@@ -42,28 +41,28 @@ FORMAT = "skcnn"
 FORMAT_VERSION = 2
 DOCUMENT = "metadata.json"
 
-# NumPy's kinds without objects, which only a pickle could hold.
+# NumPy's kinds of dtypes, without objects, which need pickle.
 KINDS = "biufcSUmM"
 
-# Dictionary keys of other types can be chosen so that their hashes collide, and reading n of
-# them would take time proportional to n**2. Larger integers than these are such keys.
+# Types of dictionary keys. Keys of other types, and larger integers, can be chosen so that their
+# hashes collide, and reading n of them would take time proportional to n**2.
 KEYS = (str, int, float, np.bool_, np.integer, np.float64, np.float32, np.float16, np.bytes_)
 MAX_KEY = 2**64
 
-# Making an optimizer takes milliseconds, and a few bytes in a file ask for one.
+# Creating an optimizer takes milliseconds but only a few bytes of a file.
 MAX_OBJECTS = 100
 
-# What an error says of the cause at most, which may quote what the file holds.
+# Maximum length of the cause in an error message, which may quote the contents of a file.
 MAX_REASON = 1000
 
-# Attributes that an estimator makes when they are asked for.
+# Attributes that an estimator computes on access.
 COMPUTED = (property, functools.cached_property)
 
-# Classes whose objects a file may hold, under their names.
+# The registry: classes whose objects a file may contain, by name.
 LOADABLE: dict[str, type[BaseEstimator]] = {}
 
 SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
-# What Keras's optimizers and schedules take, alone or in a list.
+# Types of the arguments of Keras's optimizers and schedules, which may be in a list.
 FLAT = (str, int, float, np.generic, np.ndarray, SCHEDULE)
 KERAS_CLASSES = {
     name: value
@@ -74,7 +73,7 @@ KERAS_CLASSES = {
 
 
 class LoadError(ValueError):
-    """A file is not one that skcnn has written, or is damaged."""
+    """A file was not written by skcnn, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +95,21 @@ class Keyed:
 
 
 def loadable(cls: Class) -> Class:
-    """Register a class whose objects a file may hold."""
+    """Register a class whose objects a file may contain."""
     LOADABLE[class_name(cls)] = cls
     return cls
 
 
 def class_name(cls: type) -> str:
-    """Name a class: one of skcnn by its name, another with its module."""
+    """Return the name of a class in files, with its module unless it is part of skcnn."""
     if cls.__module__.partition(".")[0] == ROOT:
         return cls.__qualname__
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the libraries that what is in a file depends on."""
-    from skcnn import __version__  # only set when all modules are imported
+    """Return the versions of the libraries that the contents of a file depend on."""
+    from skcnn import __version__  # set after all modules are imported
 
     return {
         "skcnn": __version__,
@@ -125,12 +124,12 @@ def versions() -> dict[str, str]:
 
 
 def check_path(path: Any, name: str = "path") -> Path:
-    """Check that an argument names a file.
+    """Check that an argument is the name of a file.
 
     Raises
     ------
     TypeError
-        If it is no str or path.
+        If it is not a str or path.
     ValueError
         If it is empty or has a null character.
     """
@@ -143,7 +142,7 @@ def check_path(path: Any, name: str = "path") -> Path:
 
 
 def check_target(path: Path, kind: Callable[[int], bool], expected: str) -> Path:
-    """Follow a link to what is to be replaced, which must not be there or be of a kind."""
+    """Resolve links to the target of a write, which must not exist or be of the given kind."""
     target = Path(os.path.realpath(path))
     if os.path.lexists(target) and not kind(target.stat().st_mode):
         number = errno.EISDIR if target.is_dir() else errno.EEXIST
@@ -152,7 +151,7 @@ def check_target(path: Path, kind: Callable[[int], bool], expected: str) -> Path
 
 
 def describe(path: Path) -> str:
-    """Name the kind of what is at a path."""
+    """Describe the type of the file at a path."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFREG: "a file",
@@ -163,16 +162,16 @@ def describe(path: Path) -> str:
 
 
 def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
-    """Write a file so that at every moment it is there whole, the old one or the new.
+    """Write a file atomically.
 
-    It has the permissions of the file it replaces, or those of any new file. A link is followed.
+    The permissions of a file that is replaced are kept. Links are followed.
 
     Raises
     ------
     TypeError
-        If the content has a value that :func:`encode` does not know.
+        If the content has a value that :func:`encode` does not support.
     OSError
-        If the file cannot be written; what was there before is still there.
+        If the file cannot be written; an existing file is unchanged then.
     """
     arrays: list[Array] = []
     document = {
@@ -183,7 +182,7 @@ def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
         "content": encode(content, arrays),
     }
     target = check_target(check_path(path), stat.S_ISREG, "a file")
-    # Unique, so that two writers of one file do not write into each other.
+    # Unique, so that concurrent writers of one file do not interfere.
     temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -198,12 +197,12 @@ def write(path: str | os.PathLike[str], kind: str, content: Any) -> None:
             error.errno, f"{path} cannot be written: {error.strerror}", str(path)
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # it may never have been there
+        with contextlib.suppress(OSError):  # it may not exist
             temporary.unlink()
 
 
 def copy_permissions(old: Path, new: Path) -> None:
-    """Give a new file the owner, where that is allowed, and the mode of the one it replaces."""
+    """Copy mode and, if permitted, owner of the replaced file to the new one."""
     with contextlib.suppress(FileNotFoundError):
         status = old.stat()
         if hasattr(os, "chown"):
@@ -213,7 +212,7 @@ def copy_permissions(old: Path, new: Path) -> None:
 
 
 def _write_zip(file: Any, document: str, arrays: list[Array]) -> None:
-    # A fixed date makes the same content the same bytes.
+    # The date is fixed, so that equal contents give equal bytes.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(DOCUMENT), document)
         for number, array in enumerate(arrays):
@@ -222,7 +221,7 @@ def _write_zip(file: Any, document: str, arrays: list[Array]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    if os.name == "posix":  # other systems cannot open folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -231,22 +230,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read(path: str | os.PathLike[str], kind: str, understand: Callable[[Any], Result]) -> Result:
-    """Read a file and hand its content to a function.
+    """Read a file and pass its content to a function.
 
     Raises
     ------
     LoadError
-        If anything is wrong with the file, what the function raises included.
+        If the file is invalid, or the function raises an exception.
     OSError
         If the file cannot be opened.
     """
     path = check_path(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # reading a named pipe would wait for a writer
+    if not stat.S_ISREG(path.stat().st_mode):  # a named pipe would block
         raise LoadError(f"{path} cannot be loaded: it is {describe(path)}, not a file")
     with open(path, "rb") as file:
         try:
             return understand(_content(file, kind))
-        # A damaged file may fail anywhere between the zip and the network.
+        # A damaged file may raise anything, from reading the zip to building the network.
         except Exception as error:
             known = isinstance(error, ValueError | zipfile.BadZipFile)
             reason = str(error) if known else repr(error)
@@ -258,11 +257,11 @@ def read(path: str | os.PathLike[str], kind: str, understand: Callable[[Any], Re
 def _content(file: IO[bytes], kind: str) -> Any:
     document, arrays = _read_zip(file)
     if document["format"] != FORMAT or document["kind"] != kind:
-        raise LoadError(f"it is not a file in which skcnn keeps {kind}s")
+        raise LoadError(f"it is not a skcnn file of kind {kind!r}")
     if document["format_version"] > FORMAT_VERSION:
         raise LoadError(
-            f"it was written by skcnn {document['versions']['skcnn']}, which is newer than "
-            f"this, {versions()['skcnn']}"
+            f"it was written by skcnn {document['versions']['skcnn']}, which is newer than the "
+            f"installed version, {versions()['skcnn']}"
         )
     return decode(document["content"], arrays)
 
@@ -295,27 +294,27 @@ def _array(data: bytes, most: int) -> Array:
     }
     shape, in_columns, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.kind not in KINDS:
-        raise LoadError(f"it has an array of {dtype}, which could run code")
+        raise LoadError(f"it has an array of dtype {dtype}, which could run code")
     if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
-        raise LoadError("it has an array of another size than it says")
-    # Items of no bytes, and no items along one axis, leave the other axes free.
+        raise LoadError("it has an array whose size differs from its header")
+    # With items of zero bytes, or an axis of length zero, other axes could have any length.
     if not dtype.itemsize or math.prod(n or 1 for n in shape) * dtype.itemsize > most:
-        raise LoadError(f"it has an array of {dtype} of the shape {shape}, which has no values")
+        raise LoadError(f"it has an array of dtype {dtype} and shape {shape} without values")
     order: Literal["F", "C"] = "F" if in_columns else "C"
     return np.ndarray(shape, dtype, data, file.tell(), order=order).copy("K")
 
 
-# Values. JSON has no tuples, arrays or keys that are numbers: what it has not is an object with
-# one key that says what it is.
+# Values. What JSON lacks, such as tuples, arrays and keys that are numbers, is encoded as an
+# object whose first key names its type.
 
 
 def encode(value: Any, arrays: list[Array]) -> Any:
-    """Turn a value into what JSON can hold, adding its arrays to a list.
+    """Encode a value for JSON, appending its arrays to a list.
 
     Raises
     ------
     TypeError
-        If it is of a kind that cannot be read back without running code.
+        If the value is of a type that cannot be read back without running code.
     """
 
     def every(values: Any) -> list[Any]:
@@ -342,7 +341,7 @@ def encode(value: Any, arrays: list[Array]) -> Any:
 
 
 def _encode_object(value: Any, arrays: list[Array]) -> Any:
-    """Turn a class of Keras, or an object of a class that a file may hold, into its parts."""
+    """Encode a Keras class, or an object of Keras or of a registered class."""
     match value:
         case Keyed():
             return {"key": value.key}
@@ -381,7 +380,7 @@ def _check_key(key: Any) -> None:
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    """Check that the arguments of an optimizer or a schedule are flat, as Keras's all are."""
+    """Check that the arguments of an optimizer or a schedule are not nested, as in Keras."""
     for name, value in config.items():
         items = value if isinstance(value, list | tuple) else [value]
         if not all(item is None or isinstance(item, FLAT) for item in items):
@@ -389,19 +388,19 @@ def _check_config(config: dict[str, Any]) -> None:
 
 
 def decode(value: Any, arrays: list[Array]) -> Any:
-    """Turn what :func:`encode` made into the value, taking its arrays out of the list."""
+    """Decode the result of :func:`encode`; each array of the list can be used once."""
     return _Decoder(arrays).decode(value)
 
 
 class _Decoder:
-    """Makes values, in time and memory proportional to what they are made from."""
+    """Decodes values in time and memory proportional to the size of the encoded ones."""
 
     def __init__(self, arrays: list[Array]) -> None:
         self.arrays = dict(enumerate(arrays))
         self.n_objects = 0
 
     def every(self, values: list[Any]) -> list[Any]:
-        for index, item in enumerate(values):  # in place, as lists may be most of a file
+        for index, item in enumerate(values):  # in place, as lists may be large
             values[index] = self.decode(item)
         return values
 
@@ -415,7 +414,7 @@ class _Decoder:
                 return self.dictionary(items)
             case {"array": int(number), "scalar": scalar}:
                 if number not in self.arrays:
-                    raise LoadError(f"its array {number} is not there, or used before")
+                    raise LoadError(f"its array {number} is missing or used twice")
                 array = self.arrays.pop(number)
                 return array[()] if scalar else array
             case {"objects": list(items), "shape": list(shape)}:
@@ -438,7 +437,7 @@ class _Decoder:
             case {"object": name, "parameters": parameters, "attributes": learned}:
                 self.count_object()
                 return self.estimator(name, parameters, learned)
-        raise LoadError(f"it has an unknown kind of value with the keys {list(value)}")
+        raise LoadError(f"it has a value of an unknown type with the keys {list(value)}")
 
     def dictionary(self, items: list[Any]) -> dict[Any, Any]:
         decoded = {}
@@ -455,8 +454,8 @@ class _Decoder:
     def estimator(self, name: str, parameters: Any, learned: Any) -> BaseEstimator:
         if name not in LOADABLE:
             raise LoadError(
-                f"it holds a {name}, a class that is not there; import the module that defines it "
-                "first"
+                f"it has an object of the unknown class {name}; import the module that defines "
+                "it first"
             )
         cls, given = LOADABLE[name], self.decode(parameters)
         former: frozenset[str] = getattr(cls, "_FORMER_PARAMETERS", frozenset())
@@ -465,13 +464,13 @@ class _Decoder:
         for attribute, item in self.decode(learned).items():
             made = isinstance(getattr(type(restored), attribute, None), COMPUTED)
             if attribute.startswith("_") or not attribute.endswith("_") or made:
-                raise LoadError(f"{attribute!r} is no name of a learned attribute")
+                raise LoadError(f"{attribute!r} is not the name of a learned attribute")
             setattr(restored, attribute, item)
         return restored
 
 
 def attributes(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return what an estimator has learned, without what is private to it."""
+    """Return the public learned attributes of an estimator."""
     return {
         name: value
         for name, value in estimator.__getstate__().items()

@@ -1,11 +1,11 @@
-"""Estimators as files, and networks for other runtimes."""
+"""Save and load estimators."""
 
 from __future__ import annotations
 
 import os
 import stat
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._environment import check_not_forked
 from .archive import (
@@ -18,6 +18,9 @@ from .archive import (
     write,
 )
 
+if TYPE_CHECKING:
+    from ..base import KerasEstimator
+
 KIND = "estimator"
 
 # A folder that the fit of whoever loads the file should not write to.
@@ -25,21 +28,21 @@ NOT_SAVED = ("checkpoint_dir",)
 
 
 def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) -> None:
-    """Write an estimator, fitted or not, and its network to a file that :func:`load` reads."""
+    """Save an estimator, fitted or not, and its network."""
     check_target(check_path(path), stat.S_ISREG, "a file")
-    parameters, left_out = estimator.get_params(deep=False), []
+    parameters, unsaved = estimator.get_params(deep=False), []
     for name, value in list(parameters.items()):
         try:
             if name in NOT_SAVED and value is not None:
                 raise TypeError
             encode(value, [])
         except TypeError:
-            left_out.append(name)
+            unsaved.append(name)
             del parameters[name]
-    if left_out:
+    if unsaved:
         warnings.warn(
-            f"The file will not have {', '.join(left_out)}, which are data, code or a place on "
-            "this machine; set them again after loading.",
+            f"The file does not contain {', '.join(unsaved)}, which cannot be saved: data, code "
+            "or a path of this machine. Set them again after loading.",
             UserWarning,
             stacklevel=3,
         )
@@ -49,31 +52,31 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
     write(path, KIND, {"estimator": kept, **learned})
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """Load an estimator that its ``save`` has written.
+def load(path: str | os.PathLike[str]) -> KerasEstimator:
+    """Load an estimator that was saved with its ``save`` method.
 
-    Loading runs no code from the file, which holds plain values and arrays only, and takes time
-    and memory in proportion to the size of the file. A class of your own must have been imported
-    before. The `checkpoint_dir` is None, so that a file cannot make ``fit`` write to a folder.
+    A file contains only plain values and arrays: loading runs no code from it, and takes time and
+    memory proportional to its size. Classes defined outside of skcnn must be imported before.
+    `checkpoint_dir` is reset to None, so that a file cannot make ``fit`` write to a folder.
 
     Parameters
     ----------
-    path : str or path
+    path : str or path-like
         The file.
 
     Returns
     -------
-    estimator
-        With the parameters and, where it was fitted, all that it had learned. Its predictions
-        are the same bit for bit on the same kind of machine; ``partial_fit`` and a warm start
-        go on from there.
+    estimator : estimator
+        The estimator with its parameters and, if it was fitted, its learned state. Predictions
+        are bit-identical on the same kind of machine; ``partial_fit`` and warm starts continue
+        from the saved state.
 
     Raises
     ------
     LoadError
-        If the file was not written by ``save`` or is damaged, or is no regular file.
+        If the file was not written by ``save``, is damaged, or is not a regular file.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
 
     Examples
     --------
@@ -88,17 +91,18 @@ def load(path: str | os.PathLike[str]) -> Any:
     True
     """
     check_not_forked()
-    return read(path, KIND, _restored)
+    estimator: KerasEstimator = read(path, KIND, _restored)
+    return estimator
 
 
 def _restored(content: Any) -> Any:
     estimator: Any = content.get("estimator") if isinstance(content, dict) else content
     if not hasattr(estimator, "_restore"):
-        raise LoadError(f"it holds no estimator, but a {type(estimator).__name__}")
-    if getattr(estimator, "checkpoint_dir", None) is not None:  # of version 0.1.0
+        raise LoadError(f"it contains a {type(estimator).__name__} instead of an estimator")
+    if getattr(estimator, "checkpoint_dir", None) is not None:  # files of version 0.1.0
         warnings.warn(
-            f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is left out; set it again "
-            "to write checkpoints.",
+            f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is ignored; set it again to "
+            "write checkpoints.",
             UserWarning,
             stacklevel=4,
         )

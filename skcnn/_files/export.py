@@ -1,4 +1,4 @@
-"""Networks for other runtimes."""
+"""Export networks to other runtimes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .archive import check_path, check_target, copy_permissions
 METADATA = "skcnn.json"
 
 
-# What TensorFlow and Keras write into the folder of a SavedModel.
+# Files that TensorFlow and Keras write to the folder of a SavedModel.
 SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 @contextmanager
-def _all_as_it_was() -> Iterator[None]:
-    """Take back what tf2onnx, and Keras for it, leave in the environment and in NumPy."""
+def _restored_globals() -> Iterator[None]:
+    """Undo the changes that tf2onnx and Keras make to os.environ and the numpy namespace."""
     had, level = "object" in vars(np), os.environ.get(LEVEL)
     try:
         with warnings.catch_warnings():
@@ -60,7 +60,7 @@ def _to_saved_model(path: Path, metadata: str) -> None:
 
 
 def _to_litert(path: Path, metadata: str) -> None:
-    # Where files beside a network of this format are kept: a zip at its end.
+    # The format stores associated files in a zip that is appended to the network.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(METADATA, metadata)
 
@@ -74,12 +74,12 @@ def export(
     path: str | os.PathLike[str],
     format: str,
 ) -> None:
-    """Build a network and write it for another runtime."""
+    """Build a network and export it to another runtime."""
     if format not in ADD_METADATA:
         raise ValueError(f"format must be one of {', '.join(ADD_METADATA)}; got {format!r}.")
     if format == "onnx" and not (find_spec("onnx") and find_spec("tf2onnx")):
         raise ImportError(
-            "format='onnx' needs the packages onnx and tf2onnx: pip install 'skcnn[export]'"
+            "format='onnx' requires the packages onnx and tf2onnx: pip install 'skcnn[export]'"
         )
     if format == "tf_saved_model":
         target = check_target(check_path(path), stat.S_ISDIR, "the folder of a SavedModel")
@@ -87,35 +87,35 @@ def export(
     else:
         target = check_target(check_path(path), stat.S_ISREG, "a file")
     if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
     network = model()
-    # Keras exports what has been called.
+    # Keras exports the signatures that have been called.
     network(np.zeros((1, *network.input_shape[1:]), np.float32))
-    # Beside the target and then moved, so that it is never there by half.
+    # Written next to the target and then moved, so that the target is never incomplete.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
-        written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
-        with _all_as_it_was():
+        written = Path(folder, "network.tflite")  # the suffix that Keras requires of LiteRT
+        with _restored_globals():
             network.export(str(written), format=format, verbose=False)  # Keras 3.13 wants a str
         ADD_METADATA[format](written, json.dumps(metadata, default=str))
         _replace(target, written, Path(folder, "old"))
 
 
 def _check_saved_model(folder: Path, path: str | os.PathLike[str]) -> None:
-    """Check that a folder has nothing that is not of a SavedModel."""
+    """Check that a folder contains only files of a SavedModel."""
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     if names and not ({"saved_model.pb"} <= names <= SAVED_MODEL):
         raise FileExistsError(
-            errno.EEXIST, "the folder is no SavedModel, so it is not replaced", os.fspath(path)
+            errno.EEXIST, "the folder is not a SavedModel and is not replaced", os.fspath(path)
         )
 
 
 def _replace(target: Path, written: Path, old: Path) -> None:
-    """Put what was written in place, with the permissions of what was there."""
+    """Move the written files to the target, with the permissions of those that they replace."""
     for replaced in [target, *target.rglob("*")]:
         new = written / replaced.relative_to(target)
         if new.exists():
             copy_permissions(replaced, new)
-    if target.is_dir():  # cannot be replaced in one step
+    if target.is_dir():  # a folder cannot be replaced atomically
         os.replace(target, old)
     try:
         os.replace(written, target)

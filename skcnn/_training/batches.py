@@ -6,23 +6,24 @@ import hashlib
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
+from .._typing import PyDataset
+
 Array = NDArray[Any]
 
-# Bytes that one pass over the images reads at once.
+# Bytes that a pass over the images reads at a time.
 CHUNK_BYTES = 2**22
 
 
-# Rows of the data that name the stream of augmentations.
+# Rows whose pixels enter the seed of the augmentation.
 FINGERPRINT_ROWS = 64
 
 
 def as_batch(X: Array) -> Array:
-    """Convert rows to what a network takes: uint8 as it is, all else float32."""
+    """Convert rows to the input dtype of a network: uint8 is kept, others become float32."""
     return X if X.dtype == np.uint8 else X.astype(np.float32, copy=False)
 
 
@@ -32,33 +33,33 @@ def weight_of_outputs(weight: Array | None, y: Any) -> Array | None:
 
 
 def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
-    """Split rows so that each part, at `itemsize` bytes a value, stays small."""
+    """Split rows into chunks of bounded size, at `itemsize` bytes per value."""
     n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
 
-class BatchGenerator(keras.utils.PyDataset):
-    """Batches of rows, in a new order and with new augmentation at every epoch.
+class BatchGenerator(PyDataset):
+    """Batches of rows, shuffled and augmented anew in every epoch.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, ...)
-        The inputs, or what reads like an array by rows.
+        The inputs: an array, or an object that is indexed by rows like one.
     y : array-like of shape (n_samples, ...)
-        The targets, or what reads like an array by rows.
+        The targets: an array, or an object that is indexed by rows like one.
     sample_weight : array-like of shape (n_samples,), default=None
         One weight for each row.
     batch_size : int
-        Rows in a batch; the last batch holds the rest.
+        Rows per batch; the last batch has the remainder.
     augmentation : object, default=None
-        How to change the inputs: its ``_prepared(X, y, rows, batch_size)`` gives None, or what
-        has the targets as ``targets`` and is called with a batch and a seed.
+        Its ``_prepared(X, y, rows, batch_size)`` returns None, or a callable that augments a
+        batch given a seed and has the targets to use as its attribute ``targets``.
     shuffle : bool, default=True
-        Whether to draw a new order for every epoch.
+        Whether to shuffle the rows in every epoch.
     random_state : int, default=None
-        Seed of the orders and the augmentation. None takes one from the operating system.
+        Seed of shuffling and augmentation. None uses fresh entropy.
     indices : array-like of int, default=None
-        The rows to use. None uses all of them.
+        The rows to use. None uses all.
     workers : int, default=1
         Threads that prepare batches.
     """
@@ -110,7 +111,7 @@ class BatchGenerator(keras.utils.PyDataset):
 
     @property
     def state(self) -> dict[str, int]:
-        """What is needed to resume: the seed and the number of epochs done."""
+        """The seed and the number of finished epochs, enough to resume."""
         return {"random_state": self._entropy, "epoch": self.epoch}
 
     @state.setter
@@ -119,15 +120,15 @@ class BatchGenerator(keras.utils.PyDataset):
         self._order = (-1, self.rows)
 
     def on_epoch_begin(self) -> None:
-        """Note that Keras has begun an epoch."""
+        """Record that Keras has started an epoch."""
         self._within_epoch = True
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch, if one had begun.
+        """Advance to the next epoch if one was started.
 
-        Keras also calls this before the first epoch. It is here and not at the beginning that
-        the epoch moves on, because with several workers Keras reads ahead before it says that
-        an epoch begins; what it reads ahead before it says that one ends is thrown away.
+        Keras also calls this before the first epoch. The epoch advances here rather than at its
+        start because Keras, with several workers, prefetches batches before it calls
+        ``on_epoch_begin``, and discards those prefetched before it calls ``on_epoch_end``.
         """
         self.epoch += self._within_epoch
         self._within_epoch = False
@@ -151,9 +152,9 @@ def _entropy(random_state: int | None) -> int:
 
 
 def _fingerprint(X: Any, y: Array, rows: Array) -> int:
-    """Name the training data by their targets and some of their pixels.
+    """Hash the targets and some of the pixels of the training data.
 
-    The same for the same pixels in whatever dtype and container.
+    The hash does not depend on the dtype or the container of the pixels.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), FINGERPRINT_ROWS)).astype(int)]
     digest = hashlib.blake2b(X[some].astype(np.float32).tobytes(), digest_size=8)

@@ -1,4 +1,4 @@
-"""How training proceeds: learning rates, when it stops, and what each epoch records and shows."""
+"""Keras callbacks: learning-rate schedules, early stopping, history and progress bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .._compat import replace_model, routed_callbacks
 from .network import CompiledNetwork
 from .optimizers import has_schedule
 
-# Callbacks of Keras that cannot share the learning rate with a schedule.
+# Keras callbacks that set the learning rate and so conflict with a schedule.
 SETS_LEARNING_RATE = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ReduceLROnPlateau,
@@ -24,7 +24,7 @@ SETS_LEARNING_RATE = (
 
 
 def restored_epoch(callbacks: Iterable[keras.callbacks.Callback]) -> int | None:
-    """Return the epoch, counted from 0, whose weights a user's early stopping has restored."""
+    """Return the epoch, from 0, whose weights the user's EarlyStopping has restored."""
     restored = [
         callback.best_epoch
         for callback in callbacks
@@ -38,7 +38,7 @@ def restored_epoch(callbacks: Iterable[keras.callbacks.Callback]) -> int | None:
 def hand_over(
     callbacks: Iterable[keras.callbacks.Callback], trained: keras.Model, model: keras.Model
 ) -> None:
-    """Give callbacks a network in place of the one that they saw being trained."""
+    """Replace the trained network in callbacks by another one."""
     for callback in callbacks:
         replace_model(callback, trained, model)
 
@@ -46,14 +46,14 @@ def hand_over(
 def make_callbacks(
     callbacks: Any, routed: dict[str, Any], schedule: Any, optimizer: keras.optimizers.Optimizer
 ) -> list[keras.callbacks.Callback]:
-    """List the callbacks of the user, and make those that are given as classes.
+    """Return the user's callbacks as a list, with classes instantiated.
 
     Raises
     ------
     TypeError
-        If they are not callbacks.
+        If an item is not a callback.
     ValueError
-        If one of them and a schedule both set the learning rate.
+        If both a callback and a schedule set the learning rate.
     """
     found = routed_callbacks(callbacks, routed)
     if schedule != "constant" or has_schedule(optimizer):
@@ -62,24 +62,23 @@ def make_callbacks(
                 raise ValueError(
                     f"callbacks has a {type(callback).__name__}, which sets the learning rate, "
                     f"and so does learning_rate_schedule={schedule!r} or the schedule of the "
-                    "optimizer. Set learning_rate_schedule='constant' to leave it to the "
-                    "callback, or remove that."
+                    "optimizer. Set learning_rate_schedule='constant', or remove the callback."
                 )
     return found
 
 
 def is_open(stream: Any) -> bool:
-    """Tell whether a standard stream is there to be written to."""
+    """Return whether a standard stream exists and is open."""
     return stream is not None and not getattr(stream, "closed", False)
 
 
 class RetraceChanged(keras.callbacks.Callback):
-    """Trace the training step again where a callback has changed the network before it begins.
+    """Retrace the training step if a callback changed the network before training starts.
 
     Parameters
     ----------
     network : CompiledNetwork
-        The network, as it was traced.
+        The network in the state in which it was traced.
     """
 
     def __init__(self, network: CompiledNetwork) -> None:
@@ -95,27 +94,26 @@ class RetraceChanged(keras.callbacks.Callback):
 class LearningRateCycle(keras.callbacks.Callback):
     """Set the learning rate before every batch.
 
-    It assigns the optimizer's variable instead of being a Keras schedule inside the compiled
-    step, so that one compiled step serves every peak and every number of steps.
+    Assigns the variable of the optimizer instead of compiling a Keras schedule into the training
+    step, so that one compiled step serves every peak and number of steps.
 
     Parameters
     ----------
     schedule : callable
-        Maps the progress of the training, from 0 to 1, to a fraction of the peak.
+        Maps the progress of the training run, from 0 to 1, to a fraction of the peak.
     peak : float
         The highest learning rate.
     n_steps : int
-        Batches in the whole training.
+        Batches in the whole training run.
     step : int, default=0
-        Batches of it that were trained on before.
+        Batches already trained on, in a resumed training run.
     current : float, default=None
-        The learning rate that the optimizer has now, to see whether other callbacks set it. None
-        does not look.
+        The current learning rate, to detect other callbacks that set it. None does not check.
 
     Raises
     ------
     ValueError
-        Before the first batch for which another callback has set the learning rate.
+        If another callback has set the learning rate.
     """
 
     def __init__(
@@ -137,7 +135,7 @@ class LearningRateCycle(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         if self.current is not None:
             self._check_rate(float(optimizer.learning_rate), self.current)
-        # The middle of the step, because both ends of a cycle are zero.
+        # The middle of the step, because the rate is zero at both ends of a cycle.
         progress = (self.step + 0.5) / self.n_steps
         optimizer.learning_rate = self.peak * self.schedule(progress)
         if self.current is not None:
@@ -147,29 +145,29 @@ class LearningRateCycle(keras.callbacks.Callback):
     def _check_rate(self, found: float, expected: float) -> None:
         if found != expected:
             raise ValueError(
-                f"one of the callbacks has set the learning rate to {found:.6g}, but "
+                f"One of the callbacks has set the learning rate to {found:.6g}, but "
                 f"learning_rate_schedule={self.schedule.__name__!r} sets it before every batch. "
-                "Set learning_rate_schedule='constant' to leave it to the callback."
+                "Set learning_rate_schedule='constant' to let the callback set it."
             )
 
 
 class BestWeights(keras.callbacks.EarlyStopping):
-    """Keep the best weights; go back to them after stopping early or after the loss diverged.
+    """Restore the best weights after stopping early or after the loss diverged.
 
-    Unlike Keras's own it can go on where another one was, counts the weights that the training
-    starts from, and stops as soon as the loss is not finite.
+    Unlike Keras's EarlyStopping it can be resumed, considers the initial weights too, and stops
+    at the first batch whose loss is not finite.
 
     Parameters
     ----------
     monitor : str
-        What to compare, a name in the logs.
+        The name of the compared value in the logs.
     mode : {"min", "max"}
-        Which end is better.
+        Whether a lower or a higher value is better.
     patience : int, default=None
-        Epochs without improvement to wait before stopping. None does not stop, and keeps the
-        last weights where the loss is finite.
+        Epochs without improvement before stopping. None never stops early and keeps the last
+        weights if the loss is finite.
     done : int, default=0
-        Epochs before this training.
+        Epochs of earlier training runs.
     """
 
     def __init__(
@@ -192,7 +190,7 @@ class BestWeights(keras.callbacks.EarlyStopping):
 
     @property
     def progress(self) -> dict[str, Any]:
-        """What another one needs to go on from here."""
+        """The state from which a resumed training run continues."""
         names = ("wait", "best", "best_epoch", "best_weights", "diverged")
         return {name: getattr(self, name) for name in names}
 
@@ -220,12 +218,12 @@ class BestWeights(keras.callbacks.EarlyStopping):
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Add what each epoch logs to a history, the learning rate of its last step and its seconds.
+    """Append the logs of each epoch to a history, with the learning rate and the duration.
 
     Parameters
     ----------
     history : dict of str to list of float
-        What earlier epochs logged. A name that not all epochs log is NaN in the others.
+        The logs of earlier epochs. A name that an epoch does not log is NaN there.
     """
 
     def __init__(self, history: dict[str, list[float]]) -> None:
@@ -237,7 +235,7 @@ class EpochLog(keras.callbacks.Callback):
         self.rate: float | None = None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Read before the step, as callbacks after it may set that of the next epoch.
+        # Read before the last step, as callbacks may set that of the next epoch after it.
         if batch + 1 == self.params["steps"]:
             self.rate = float(self.model.optimizer.learning_rate)
 
@@ -261,22 +259,22 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError):
         pass
     raise TypeError(
-        f"one of the callbacks has logged {name}={value!r}, a {type(value).__name__}; what an "
-        "epoch logs must be numbers, which history_ keeps."
+        f"One of the callbacks has logged {name}={value!r}, a {type(value).__name__}; the logs "
+        "of an epoch must be numbers, as history_ holds them."
     )
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Show epoch, loss, accuracies and the time left; nothing where no one watches.
+    """Progress bar with epoch, metrics and ETA; disabled when stderr is not a terminal.
 
     Parameters
     ----------
     epochs : int
-        The last epoch.
+        The number of the last epoch.
     n_batches : int
-        Batches in an epoch.
+        Batches per epoch.
     done : int, default=0
-        Epochs that are over.
+        Epochs that are done.
 
     Attributes
     ----------
@@ -300,7 +298,7 @@ class ProgressBar(keras.callbacks.Callback):
             # An earlier phase may have stopped early.
             self.bar.total = self.bar.n + self.params["steps"] * self.remaining
             return
-        # disable=None is off where standard error is no terminal; a notebook has its own bar.
+        # disable=None disables the bar where stderr is not a terminal, except in notebooks.
         self.bar = tqdm(
             total=(self.epochs - self.done) * self.n_batches,
             unit="batch",

@@ -1,4 +1,4 @@
-"""A training that goes on where it was when its process died."""
+"""Resume interrupted training runs from checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .._files import archive as _archive
 
 try:
     import fcntl
-except ImportError:  # Windows has no locks that may be asked for on a folder
+except ImportError:  # Windows cannot lock a folder
     fcntl = None  # type: ignore[assignment]
 
 NAME = "checkpoint.skcnn"
@@ -28,22 +28,23 @@ KIND = "training"
 
 @dataclass
 class Saved:
-    """What a training needs to go on.
+    """The contents of a checkpoint.
 
     Attributes
     ----------
     identity : dict of str to str
-        What must be the same for it to go on, under names that an error can say.
+        Fingerprints of the data and parameters, by the names that an error message shows. A
+        training run resumes only where all are equal.
     seed : int
         The seed drawn from `random_state`.
     finished : bool
-        Whether no epoch is left.
+        Whether all epochs are done.
     state : dict
         Weights, seeds and the state of the optimizer.
     history : dict of str to list of float
-        What the epochs logged.
+        The logs of the epochs.
     best : dict
-        The best weights so far, and what else stops the training early.
+        The best weights so far and the rest of the state of early stopping.
     phase : int
         The number of the phase, in a training of several.
     first : int or None
@@ -61,7 +62,7 @@ class Saved:
 
 
 def digest(value: Any) -> str:
-    """Name a value, the same in every process and for every container of the same array."""
+    """Hash a value, with the same result in every process and for every array container."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, tuple | list):
@@ -69,12 +70,12 @@ def digest(value: Any) -> str:
     elif isinstance(value, dict):
         value = sorted((digest(key), digest(item)) for key, item in value.items())
     elif isinstance(value, int | float) and abs(value) < 2**53:
-        value = float(value)  # 5, 5.0 and np.int64(5) are one setting
+        value = float(value)  # 5, 5.0 and np.int64(5) are the same setting
     elif isinstance(value, keras.optimizers.Optimizer | _archive.SCHEDULE):
-        # Without the name, which counts the optimizers of a process.
+        # Without the name, which Keras numbers within a process.
         value = type(value).__name__, {**value.get_config(), "name": None}
     elif isinstance(value, np.ndarray):
-        value = np.ascontiguousarray(value)  # joblib tells strides apart
+        value = np.ascontiguousarray(value)  # joblib's hash depends on the strides
     elif hasattr(value, "fingerprint"):
         value = value.fingerprint()
     try:
@@ -88,12 +89,12 @@ def digest(value: Any) -> str:
 
 @contextmanager
 def reserved(folder: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Make a folder for checkpoints and keep other fits out of it; None is no folder.
+    """Create a checkpoint folder and lock it against other fits; do nothing for None.
 
     Raises
     ------
     RuntimeError
-        If another fit has the folder.
+        If another fit uses the folder.
     OSError
         If the folder cannot be written.
     """
@@ -105,9 +106,9 @@ def reserved(folder: str | os.PathLike[str] | None) -> Iterator[None]:
         try:
             path.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(path))
-            # Left by a process that died while it wrote, as nobody else has the folder.
-            for rest in path.glob(f"{NAME}.*.tmp"):
-                rest.unlink()
+            # The lock is held, so these are of a process that died while writing.
+            for leftover in path.glob(f"{NAME}.*.tmp"):
+                leftover.unlink()
         except OSError as error:
             raise type(error)(
                 error.errno,
@@ -119,7 +120,7 @@ def reserved(folder: str | os.PathLike[str] | None) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Lock a folder itself; the kernel takes the lock back however the process ends."""
+    """Lock the folder itself; the kernel releases the lock however the process ends."""
     if fcntl is None:
         yield
         return
@@ -129,10 +130,10 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(
-                f"checkpoint_dir={str(folder)!r} is in use by {_owner(descriptor)}. Give every "
-                "fit that runs at the same time, such as those of a search, a folder of its own."
+                f"checkpoint_dir={str(folder)!r} is in use by {_owner(descriptor)}. Fits that run "
+                "at the same time, such as those of a search, need separate folders."
             ) from None
-        except OSError as error:  # some network file systems have no locks
+        except OSError as error:  # some network file systems do not support locks
             warnings.warn(
                 f"checkpoint_dir={str(folder)!r} cannot be locked ({error.strerror}): make sure "
                 "that no other fit uses it.",
@@ -141,17 +142,17 @@ def _locked(folder: Path) -> Iterator[None]:
             )
         yield
     finally:
-        # Closing alone would leave the lock with processes that were forked meanwhile.
+        # Closing alone would leave the lock with processes forked in the meantime.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
 def _owner(descriptor: int) -> str:
-    """Name the process that has locked a file, as far as the system says it."""
+    """Name the process that holds the lock, where the system tells."""
     inode = os.fstat(descriptor).st_ino
     try:
         locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    except OSError:  # only Linux has it
+    except OSError:  # exists on Linux only
         locks = []
     for _, kind, *_, process, where, _, _ in locks:
         if kind == "FLOCK" and where.endswith(f":{inode}") and int(process) > 0:
@@ -161,28 +162,29 @@ def _owner(descriptor: int) -> str:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Write the state of a training into a folder, at its beginning and after every epoch.
+    """Write the state of a training run to a folder, at its start and after every epoch.
 
     Parameters
     ----------
     folder : str or path
-        The folder, which the fit has :func:`reserved`.
+        The folder, locked with :func:`reserved`.
     identity : dict of str to str
         Fingerprints of the data and parameters of the training run.
     seed : int
-        The seed drawn for it; one that is resumed has its own.
+        The seed of a new training run; a resumed one keeps its own.
 
     Attributes
     ----------
     phase : int
         To be set: the number of the phase, in a training of several.
     capture : callable
-        To be set: returns what is to be written, given whether no epoch is left.
+        Set by the training run: takes whether all epochs are done and returns the fields of
+        :class:`Saved` that it owns.
 
     Raises
     ------
     ValueError
-        If the folder has a training of something else.
+        If the checkpoint belongs to a training run with other data or parameters.
     """
 
     def __init__(
@@ -219,8 +221,8 @@ class Checkpoint(keras.callbacks.Callback):
             last = differing.pop()
             listed = f"{', '.join(differing)} and {last}" if differing else last
             raise ValueError(
-                f"checkpoint_dir={str(self.folder)!r} holds a training with other {listed}. Give "
-                "this one a folder of its own, or remove that."
+                f"checkpoint_dir={str(self.folder)!r} has a checkpoint of a training run with "
+                f"different {listed}. Use another folder, or remove the checkpoint."
             )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -231,6 +233,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.write(finished=self.model.stop_training or epoch + 1 == self.params["epochs"])
 
     def write(self, finished: bool) -> None:
-        """Write the file."""
+        """Write the checkpoint."""
         saved = Saved(self.identity, self.seed, phase=self.phase, **self.capture(finished))
         _archive.write(self.path, KIND, vars(saved))

@@ -1,4 +1,4 @@
-"""The samples of a training run: their weights, and which rows are held out."""
+"""Weights of the samples, and the split into training and validation rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def integer_seed(seed: np.random.SeedSequence) -> int:
 
 def draw_seed(random_state: Any) -> int:
     """Draw the seed of a training run."""
-    # None is fresh entropy, not NumPy's global generator, which must stay as it was.
+    # None means fresh entropy, as NumPy's global generator must not change.
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, Integral):
@@ -36,24 +36,24 @@ def draw_seed(random_state: Any) -> int:
 
 @dataclass
 class Samples:
-    """What a fit is given, checked.
+    """The validated arguments of ``fit``.
 
     Attributes
     ----------
     X, y : array-like of shape (n_samples, ...)
         Inputs and encoded targets, as the network sees them.
     given : tuple of (X, y)
-        Inputs and targets as they were given.
+        Inputs and targets as passed by the user.
     sample_weight : array-like of shape (n_samples,) or None
-        Weights of the samples as they were given.
+        Sample weights as passed by the user.
     weight : ndarray of shape (n_samples,) or None
-        Their product with weights that parameters ask for.
+        The product of sample weights and weights that follow from parameters.
     rows : ndarray of int
         The rows whose weight is positive.
     groups : ndarray of int of shape (n_samples,), default=None
-        The number of the group of each sample.
+        The index of the group of each sample.
     validation : ValidationSet, default=None
-        What to validate on in place of samples that are held out.
+        Validation samples that replace the hold-out.
     """
 
     X: Any
@@ -66,7 +66,7 @@ class Samples:
     validation: ValidationSet | None = None
 
     def identity(self, *, stops_early: bool) -> dict[str, Any]:
-        """Return what the weights depend on, by the names of the arguments."""
+        """Return the data that the learned weights depend on, by argument name."""
         weight = None if self.sample_weight is None else np.asarray(self.sample_weight)
         values = {"X": self.X, "y": self.y, "sample_weight": weight}
         if self.groups is not None:
@@ -79,16 +79,16 @@ class Samples:
 
 @dataclass
 class Division:
-    """The samples by their use.
+    """Training rows and validation samples.
 
     Attributes
     ----------
     rows : ndarray of int
-        The rows to train on.
+        The training rows.
     weight : ndarray of shape (n_samples,) or None
-        Weights whose mean is 1 over the rows to train on.
+        Weights with mean 1 over the training rows.
     validation : ValidationSet or None
-        What to validate on.
+        The validation samples.
     """
 
     rows: Array
@@ -99,7 +99,7 @@ class Division:
 def weigh(
     X: Any, y: Any, sample_weight: Any, parts: dict[str, Array], head: Any
 ) -> tuple[Array | None, Array]:
-    """Return the weights of samples, and the rows whose weight is positive.
+    """Return the sample weights and the rows with a positive weight.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ def weigh(
     sample_weight : array-like of shape (n_samples,) or None
         Weights of the samples.
     parts : dict of str to ndarray
-        Further weights of the samples, by the name of the parameter that asks for them.
+        Further sample weights, by the name of the parameter they follow from.
     head : Head
-        What the targets mean.
+        The head of the targets.
     """
     if sample_weight is not None:
         parts = {**parts, "sample_weight": check_sample_weight(sample_weight, X)}
@@ -125,18 +125,18 @@ def weigh(
 def divide(
     samples: Samples, head: Any, validation_fraction: float | None, seed: np.random.SeedSequence
 ) -> Division:
-    """Choose the rows to train on, their weights, and what to validate on.
+    """Choose the training rows, their weights, and the validation samples.
 
     Parameters
     ----------
     samples : Samples
         The samples.
     head : Head
-        What their targets mean.
+        The head of the targets.
     validation_fraction : float or None
-        The share to hold out where there are no samples to validate on.
+        The fraction to hold out if `samples` has no validation samples.
     seed : numpy.random.SeedSequence
-        Seed of the choice.
+        Seed of the split.
     """
     rows, weight, validation = samples.rows, samples.weight, samples.validation
     if validation_fraction is not None and validation is None:
@@ -148,7 +148,7 @@ def divide(
 
 
 def _split(samples: Samples, head: Any, fraction: float, seed: int) -> tuple[Array, Array]:
-    """Split the rows into those to train on and those that are held out."""
+    """Split the rows into training rows and held-out rows."""
     rows = samples.rows
     groups = None if samples.groups is None else samples.groups[rows]
     what = f"{len(rows)} samples"

@@ -77,23 +77,23 @@ class TrainingRun:
     Parameters
     ----------
     network : CompiledNetwork
-        The network, at the weights to start from.
+        The network with its initial weights.
     batches : BatchGenerator
-        What to train on.
+        The training data.
     validation : BatchGenerator or None
-        What to validate on.
+        The validation data.
     score : ValidationScore or None
-        What scores the estimator after every epoch.
+        Scores the estimator after every epoch.
     history : dict of str to list of float
-        What earlier epochs recorded.
+        The history of earlier epochs.
     epochs : int
-        Epochs to train for.
+        Number of epochs.
     monitor : tuple of (name, mode) or None
-        What early stopping compares; None does not stop early.
+        The value that early stopping monitors; None does not stop early.
     patience : int
-        Epochs without improvement that early stopping waits.
+        Epochs without improvement before early stopping.
     checkpoint : Checkpoint or None
-        Where the state is written, and what an interrupted run has left there.
+        Writes the state, and has the state of an interrupted run to resume.
     bar : ProgressBar, default=None
         What shows the progress. None makes one.
     best : tuple of (value, epoch), default=None
@@ -102,9 +102,9 @@ class TrainingRun:
     Attributes
     ----------
     unchanged : bool
-        Whether the network can serve another fit: no callback has changed more than its weights.
+        Whether another fit can reuse the network: callbacks changed nothing but weights.
     best_iteration : int
-        The epoch, counted from 1, whose weights the network has.
+        The epoch, from 1, whose weights the network has.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class TrainingRun:
 
     @property
     def done(self) -> int:
-        """Epochs that are over."""
+        """Number of finished epochs."""
         return len(self.history.get("loss", []))
 
     def train(
@@ -155,7 +155,7 @@ class TrainingRun:
         callbacks: list[keras.callbacks.Callback],
         verbose: int,
     ) -> bool:
-        """Train, and return whether nothing interrupted it."""
+        """Train; return False if interrupted."""
         network, settings = self.network, self.network.settings() if callbacks else None
         own: list[keras.callbacks.Callback] = [RetraceChanged(network)] if callbacks else []
         if isinstance(schedule, str) and schedule in SCHEDULES:
@@ -164,7 +164,7 @@ class TrainingRun:
         if verbose == 1:
             own.append(self.bar or ProgressBar(self.last, len(self.batches), self.done))
         if self.checkpoint is not None:
-            own.append(self.checkpoint)  # last, when all others have seen the epoch
+            own.append(self.checkpoint)  # last, after all others have processed the epoch
         saved = None if self.checkpoint is None else self.checkpoint.saved
         if saved is not None and saved.finished:
             self.best.set_model(network.model)
@@ -181,7 +181,7 @@ class TrainingRun:
         return completed
 
     def state(self) -> State:
-        """Copy the values out, without the state of an optimizer that has diverged."""
+        """Return a copy of all values, with a reset optimizer if the loss has diverged."""
         state = self.network.state()
         if self.best.diverged:
             state.optimizer = self.network.first.optimizer
@@ -195,7 +195,7 @@ class TrainingRun:
         self.best.progress = saved.best
 
     def _capture(self, finished: bool) -> dict[str, Any]:
-        """Return what a checkpoint needs to resume from."""
+        """Return the fields of a checkpoint."""
         return {
             "finished": finished,
             "state": vars(self.network.state()),
@@ -234,8 +234,8 @@ class TrainingRun:
             for callback in callbacks:
                 callback.on_train_end()
             warnings.warn(
-                f"The training was interrupted after epoch {self.done} of {self.last}; what it "
-                "had learned is kept.",
+                f"The training run was interrupted after epoch {self.done} of {self.last}; the "
+                "weights learned so far are kept.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -251,8 +251,8 @@ class TrainingRun:
     def _warn_of_divergence(self) -> None:
         warnings.warn(
             f"The loss became {self.history['loss'][-1]} in epoch {self.done}. The weights of "
-            f"epoch {self.best_iteration} are kept, 0 being those it started from. Try a "
-            "smaller learning_rate.",
+            f"epoch {self.best_iteration} are kept, where 0 are the initial ones. Try a smaller "
+            "learning_rate.",
             ConvergenceWarning,
             stacklevel=5,
         )

@@ -1,9 +1,9 @@
-"""Compiled networks that later fits use again.
+"""Compiled networks that can be reused by later fits.
 
-Building a network and tracing its training step takes seconds, which is most of the time of a fit
-on small data. Both depend on the plan of the network and the settings of the optimizer alone, so
-a network that one fit has trained can serve the next: weights, optimizer state and seeds are set
-anew, and what the estimator keeps is a copy of their values.
+Building a network and tracing its training step takes seconds, most of the time of a fit on small
+data. Both depend only on the plan of the network and the settings of the optimizer, so a network
+trained by one fit can be reused by the next: weights, optimizer state and seeds are reset, and the
+estimator keeps a copy of their values.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Array = NDArray[Any]
 Result = TypeVar("Result")
 
 
-# Functions of networks that are kept although no estimator has them.
+# Cached functions that predict, besides those that estimators hold.
 MAX_FORWARDS = 32
 
-# Functions that keep what they have compiled.
+# Functions with a cache that `clear_compiled` empties.
 CACHED: list[Any] = []
 
 
 def compiles(maxsize: int) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Decorate a function so that it keeps its last results until `clear_compiled`."""
+    """Decorate a function with an LRU cache that `clear_compiled` empties."""
 
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         cached = functools.lru_cache(maxsize)(function)
@@ -89,7 +89,7 @@ class Plan:
 
 @dataclass
 class State:
-    """The values of everything that training changes, and whose optimizer's they are."""
+    """The values of all variables that training changes, and the class of the optimizer."""
 
     kind: str
     weights: list[Array]
@@ -103,13 +103,13 @@ class CompiledNetwork:
     Parameters
     ----------
     plan : Plan
-        The network.
+        The plan of the network.
     optimizer : keras.optimizers.Optimizer
-        A fresh optimizer, used by this network alone.
+        A new optimizer that no other network uses.
     loss : keras.losses.Loss
         The loss.
     metrics : list
-        What Keras records.
+        The metrics of ``keras.Model.compile``.
     """
 
     def __init__(
@@ -128,12 +128,12 @@ class CompiledNetwork:
             var_list=[weight for weight in self.model.trainable_weights if len(weight.shape) < 2]
         )
         self.model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
-        # What a callback saves predicts as the estimator does, in float32.
+        # A model that a callback saves predicts in float32, as the estimator does.
         float32 = plan.without_values().changed(dtype="float32")
         self.model.get_config = lambda: float32.model().get_config()
         save_for_plain_keras(self.model)
-        # Optimizer and metrics would make their variables while the training step is traced, and
-        # TensorFlow would trace it a second time.
+        # If optimizer and metrics created their variables while the training step is traced,
+        # TensorFlow would trace it twice.
         optimizer.build(self.model.trainable_variables)
         for layer in self.model.layers:
             if hasattr(layer, "progress"):
@@ -146,7 +146,7 @@ class CompiledNetwork:
         self.first = self.state()
 
     def start(self, seed: int) -> None:
-        """Set all to where a fresh network with this seed starts."""
+        """Reset all variables to the initial values for this seed."""
         self.load(self.first)
         rng = np.random.default_rng(seed)
         draw_weights(self.model, rng)
@@ -154,8 +154,8 @@ class CompiledNetwork:
             state.assign(np.array([rng.integers(2**31), 0]))
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Copy the learning rate and the weight decay of another optimizer of the kind."""
-        # A schedule is a part of the traced step.
+        """Copy the learning rate and the weight decay of an optimizer of the same class."""
+        # A schedule is part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
             self.optimizer.learning_rate = float(optimizer.learning_rate)
             self._peak.assign(float(optimizer.learning_rate))
@@ -170,7 +170,7 @@ class CompiledNetwork:
 
     @contextmanager
     def feed(self, **sources: keras.utils.PyDataset | None) -> Iterator[dict[str, Any]]:
-        """Turn what gives batches into data sets for Keras, for as long as it trains on them."""
+        """Provide batch generators as data sets for Keras while it trains on them."""
         feeds = {}
         for name, source in sources.items():
             if source is not None:
@@ -184,7 +184,7 @@ class CompiledNetwork:
         try:
             yield {name: feed.dataset() for name, feed in feeds.items()}
         except tf.errors.OpError:
-            # TensorFlow hides what a source has raised in the text of an error of its own.
+            # TensorFlow wraps an exception of a source in the text of its own error.
             for feed in feeds.values():
                 if feed.error is not None:
                     raise feed.error from feed.error.__cause__
@@ -194,23 +194,23 @@ class CompiledNetwork:
                 feed.source = feed.error = None
 
     def settings(self) -> str:
-        """Describe what a traced training step fixes and a fit does not set anew."""
+        """Describe the settings that a traced training step fixes and a fit does not reset."""
         optimizer = self.model.optimizer
         settings = {"optimizer": id(optimizer), **optimizer.get_config()}
         for name in ("learning_rate", "weight_decay"):
             settings.pop(name, None)
-        layers = type(self.model).get_config(self.model)  # of the model itself as it is now
+        layers = type(self.model).get_config(self.model)  # not the float32 config set above
         return json.dumps([settings, layers], sort_keys=True, default=repr)
 
     @property
     def nbytes(self) -> int:
-        """The bytes of the variables and of the copy of their first values."""
+        """Bytes of the variables and of the copy of their initial values."""
         variables = [*self.model.variables, *self.optimizer.variables]
         sizes = [each.value.dtype.size * math.prod(each.shape) for each in variables]
         return 2 * int(sum(sizes))
 
     def state(self) -> State:
-        """Copy the values out."""
+        """Return a copy of all values."""
         return State(
             type(self.optimizer).__name__,
             _values(self.model.weights),
@@ -219,7 +219,7 @@ class CompiledNetwork:
         )
 
     def load(self, state: State) -> None:
-        """Set the values; those of an optimizer of another kind start anew."""
+        """Set all values; reset the optimizer if the state is of another optimizer class."""
         _assign(self.model.weights, state.weights)
         # Recurrent networks of version 0.1.0 had none.
         _assign(self._seeds, state.seeds or self.first.seeds)
@@ -228,10 +228,10 @@ class CompiledNetwork:
 
 
 class Feed:
-    """A data set of the batches of whatever its source is now.
+    """A data set of the batches of an exchangeable source.
 
-    Keras would make one of its own at every fit, and TensorFlow never frees the functions of one
-    that it has run.
+    Keras would create a data set in every fit, and TensorFlow never frees the functions of a data
+    set that has run.
 
     Parameters
     ----------
@@ -241,9 +241,9 @@ class Feed:
     Attributes
     ----------
     source : keras.utils.PyDataset
-        What gives the batches.
+        The batch generator.
     error : Exception or None
-        What the source has raised.
+        The exception that the source has raised.
     """
 
     def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
@@ -254,7 +254,7 @@ class Feed:
             self._batches = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
 
     def dataset(self) -> tf.data.Dataset:
-        """Make the data set for the source that is there; each pass over it is an epoch."""
+        """Create the data set for the current source; each iteration over it is an epoch."""
         assert self.source is not None
         count = tf.data.experimental.assert_cardinality(len(self.source))
         return self._batches.apply(count).prefetch(tf.data.AUTOTUNE)
@@ -273,7 +273,7 @@ class Feed:
 
 
 def save_for_plain_keras(model: keras.Model) -> None:
-    """Leave optimizer and metrics out of what Keras saves, as some are known to skcnn alone."""
+    """Exclude optimizer and metrics, some of which need skcnn, from files that Keras writes."""
     model.get_compile_config = lambda: None
 
 
@@ -327,7 +327,7 @@ def brought_weights(layer: keras.layers.Layer) -> list[Any]:
 
 
 def _values(variables: Iterable[Any]) -> list[Array]:
-    # Copies, as TensorFlow may go on writing where it lets NumPy read.
+    # Copied, as TensorFlow may write to the memory that it shares with NumPy.
     return [np.array(variable.value.numpy()) for variable in variables]
 
 
@@ -338,8 +338,8 @@ def _assign(variables: Iterable[Any], values: Iterable[Array]) -> None:
 
 @compiles(MAX_FORWARDS)
 def variables_of(plan: Plan) -> dict[str, list[tuple[Any, Any]]]:
-    """List shapes and dtypes of what a network has, before any of it is made."""
-    with tf.Graph().as_default():  # builds the layers without their values
+    """List shapes and dtypes of the variables of a network without allocating them."""
+    with tf.Graph().as_default():  # the variables get no values
         model = plan.model()
     return {
         name: [(tuple(variable.shape), np.dtype(variable.dtype)) for variable in variables]
@@ -348,19 +348,19 @@ def variables_of(plan: Plan) -> dict[str, list[tuple[Any, Any]]]:
 
 
 def check_state(plan: Plan, state: State) -> None:
-    """Compare the arrays with what the network has."""
+    """Check that the arrays of a state fit the network of a plan."""
     for name, expected in variables_of(plan).items():
         arrays = getattr(state, name)
         if name == "seeds" and not arrays:  # a recurrent network of version 0.1.0
             continue
         if [(array.shape, array.dtype) for array in arrays] != expected:
-            raise LoadError(f"its {name} are not those of its network")
+            raise LoadError(f"its {name} do not match its network")
     if not is_finite(state):
         raise LoadError("its network has weights that are not finite")
     if not all(
         isinstance(value, np.ndarray) and value.dtype.kind in "biuf" for value in state.optimizer
     ):
-        raise LoadError("the state of its optimizer is no list of arrays")
+        raise LoadError("the state of its optimizer is not a list of arrays")
 
 
 def is_finite(state: State) -> bool:
@@ -368,24 +368,23 @@ def is_finite(state: State) -> bool:
 
 
 def trusted_types() -> list[str]:
-    """List the types in a pickled estimator that other formats ask to be trusted."""
+    """List the types in a pickled estimator that skops asks to be trusted."""
     types: list[Any] = [Keyed, Plan, State, *LOADABLE.values(), *KERAS_CLASSES.values()]
     types += {cls._build for cls in LOADABLE.values() if hasattr(cls, "_build")}
     return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)
 
 
-# What is built in Keras may be more: weights of 1 GiB, and half of Python's recursion limit, as
-# Keras visits the layers recursively.
+# Weights of 1 GiB. Models that are built with Keras directly may be larger.
 MAX_PARAMETERS = 2**28
 
-
+# Half of Python's recursion limit, as Keras visits the layers recursively.
 MAX_BUILT_LAYERS = 500
 
 
 def check_size(name: str, n_layers: int, n_parameters: int) -> None:
-    """Refuse a network that would exhaust the recursion limit or the memory.
+    """Raise ValueError for a network that would exhaust the recursion limit or the memory.
 
-    `name` says which parameters of the estimator ask for it.
+    `name` names the parameters of the estimator that determine the size.
     """
     for count, limit, what in (
         (n_layers, MAX_BUILT_LAYERS, "layers"),
@@ -393,5 +392,5 @@ def check_size(name: str, n_layers: int, n_parameters: int) -> None:
     ):
         if count > limit:
             raise ValueError(
-                f"{name}: the network would have {count:,} {what}; at most {limit:,} are possible."
+                f"{name}: the network would have {count:,} {what}; the limit is {limit:,}."
             )

@@ -15,29 +15,29 @@ from keras import ops
 from .._compat import MuonHooks, routed_optimizer
 from .._files.archive import KERAS_CLASSES
 
-# Names of the fully connected layers of image networks, which Muon leaves to Adam: of the hidden
-# ones the beginning, of the last one by its activation.
+# Names of the fully connected layers of image networks, which Muon leaves to Adam: the prefix of
+# the hidden ones, and the name of the last one by its activation.
 HIDDEN_LAYER = "fc"
 OUTPUT_LAYERS = {"softmax": "probability", "sigmoid": "probability", "linear": "number"}
 
-# The root mean square that Adam's updates have, about, so that its learning rates fit
+# Scales updates to about the root mean square of Adam's, so that Adam's learning rates fit
 # (J. Liu et al., "Muon is Scalable for LLM Training", 2025).
 UPDATE_RMS = 0.2
 
 
 @keras.saving.register_keras_serializable(package="skcnn")
 class Muon(MuonHooks):
-    """Keras's Muon [1]_, for the kernels of convolutions as well.
+    """Keras's Muon [1]_, extended to the kernels of convolutions.
 
-    A kernel is taken as a matrix with one column a filter. Biases, the parameters of
-    normalizations and the fully connected layers of skcnn's networks are left to Adam.
+    A kernel is reshaped to a matrix with one column per filter. Adam trains biases, normalization
+    parameters and the fully connected layers of skcnn's networks.
 
     Parameters
     ----------
     learning_rate, weight_decay, **options
-        As those of Keras, with one weight decay for all, none unless it is asked for. Adam
-        has the layers whose names have one of the words in `exclude_layers`, by default those
-        of the fully connected layers of skcnn.
+        As in ``keras.optimizers.Muon``, but `weight_decay` applies to all kernels and is None by
+        default. Adam trains the layers whose names contain a string of `exclude_layers`, by
+        default the fully connected layers of skcnn.
 
     References
     ----------
@@ -63,7 +63,8 @@ class Muon(MuonHooks):
         self.assign_sub(variable, ops.reshape(update, variable.shape))
 
 
-# Factors beyond these vanish or overflow in float32. A weight decay is multiplied by a rate.
+# Factors out of this range underflow or overflow in float32. A weight decay is multiplied by a
+# learning rate.
 TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -83,7 +84,7 @@ OPTIMIZERS = {
 
 
 def check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
-    """Name the parameter when the optimizer has no argument of a routed name."""
+    """Check that the optimizer has the arguments that are routed to it."""
     if not (inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer)):
         raise TypeError(
             "optimizer must be a name, a keras.optimizers.Optimizer or a class of them, got "
@@ -94,22 +95,22 @@ def check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
         prefix, _, argument = name.partition("__")
         if prefix == "optimizer" and argument not in known:
             raise ValueError(
-                f"{name}: {optimizer.__name__} has no argument {argument!r}; it has "
+                f"{name}: {optimizer.__name__} has no argument {argument!r}; it takes "
                 f"{', '.join(known)}."
             )
 
 
 def check_float32(name: str, value: Any, largest: float) -> None:
-    """Refuse a factor that vanishes or overflows in float32."""
+    """Raise ValueError for a factor that underflows or overflows in float32."""
     if isinstance(value, Real) and value != 0 and not TINY <= float(value) <= largest:
         raise ValueError(
-            f"{name}={value!r} is out of the range of float32 arithmetic; it must be between "
+            f"{name}={value!r} is out of the range of float32; it must be between "
             f"{TINY:.2g} and {largest:.2g}."
         )
 
 
 def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
-    """List what an optimizer class takes, also what it passes on to its base classes."""
+    """List the arguments of an optimizer class and of its base classes."""
     names: dict[str, None] = {}
     for cls in optimizer.__mro__[:-1]:
         for parameter in inspect.signature(cls).parameters.values():
@@ -120,9 +121,8 @@ def _arguments(optimizer: type[keras.optimizers.Optimizer]) -> list[str]:
     return list(names)
 
 
-# Peak learning rates of a one-cycle or cosine schedule, and constant ones. Keras's default
-# serves where an optimizer is not listed. Adadelta was published with 1.0, which Keras 3
-# changed to 0.001.
+# Default learning rates: the peak of a one-cycle or cosine schedule, and constant ones. Other
+# optimizers use Keras's default. Adadelta was published with 1.0, which Keras 3 changed to 0.001.
 PEAK_LEARNING_RATES = {
     "adam": 0.01,
     "adamw": 0.01,
@@ -137,7 +137,7 @@ CONSTANT_LEARNING_RATES = {"adadelta": 1.0}
 
 
 def one_cycle(progress: float) -> float:
-    """Rise linearly over the first quarter of the training, then fall linearly to zero."""
+    """Rise linearly over the first quarter of the training run, then fall linearly to zero."""
     return progress / 0.25 if progress < 0.25 else (1 - progress) / 0.75
 
 
@@ -150,15 +150,15 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": one_cycle, "cosin
 
 
 def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule: object) -> float:
-    """Choose the learning rate for an optimizer class and the name of a schedule."""
+    """Return the default learning rate of an optimizer class under a schedule."""
     name = optimizer.__name__.lower()
     rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
-    # Of one name, as TensorFlow keeps something for every new name of a variable.
+    # A fixed name, as TensorFlow keeps memory for every new name of a variable.
     return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
 
 
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Tell whether an optimizer has a Keras schedule as its learning rate."""
+    """Return whether the learning rate of an optimizer is a Keras schedule."""
     return isinstance(optimizer.get_config()["learning_rate"], dict)
 
 
@@ -169,25 +169,25 @@ def make_optimizer(
     schedule: Any,
     routed: dict[str, Any],
 ) -> keras.optimizers.Optimizer:
-    """Make a fresh optimizer from the parameters of an estimator.
+    """Create an optimizer from the parameters of an estimator.
 
     Parameters
     ----------
     optimizer : str, keras.optimizers.Optimizer or class
         Name, instance or class.
     learning_rate : float or None
-        The learning rate, or its peak. None chooses one.
+        The learning rate, or its peak. None uses the default.
     weight_decay : float
         The decoupled weight decay.
     schedule : str or keras.optimizers.schedules.LearningRateSchedule
-        How the learning rate moves.
+        The learning-rate schedule.
     routed : dict
-        Arguments of the optimizer, under names that begin with ``optimizer__``.
+        Arguments of the optimizer, with the prefix ``optimizer__``.
 
     Raises
     ------
     ValueError, TypeError
-        If the parameters do not go together; the message names them.
+        If the parameters conflict; the message names them.
     """
     routed = dict(routed)
     if isinstance(optimizer, str):
@@ -203,9 +203,8 @@ def make_optimizer(
         made = routed_optimizer(optimizer, routed)
     if schedule in SCHEDULES and has_schedule(made):
         raise ValueError(
-            "optimizer has a learning-rate schedule of its own, beside "
-            f"learning_rate_schedule={schedule!r}; set learning_rate_schedule='constant' "
-            "to train with that of the optimizer."
+            f"Both the optimizer and learning_rate_schedule={schedule!r} set a learning-rate "
+            "schedule; set learning_rate_schedule='constant' to use the one of the optimizer."
         )
     for name in ("learning_rate", "weight_decay"):
         value = given.get(name, routed.get(f"optimizer__{name}", made.get_config()[name]))
@@ -217,15 +216,15 @@ def make_optimizer(
 def _arguments_of_estimator(
     learning_rate: Any, weight_decay: float, schedule: Any, routed: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what parameters of the estimator say of the optimizer."""
+    """Return the arguments of the optimizer that parameters of the estimator set."""
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         if learning_rate is not None:
             raise ValueError(
                 "learning_rate must be None when learning_rate_schedule is a Keras schedule, "
-                f"which has its own; got {learning_rate!r}."
+                f"which sets it; got {learning_rate!r}."
             )
         learning_rate = schedule
-    # TensorFlow keeps something for every name of a variable, and Keras's would be new ones.
+    # A fixed name, as TensorFlow keeps memory for every new name of a variable.
     given: dict[str, Any] = {"name": "optimizer"}
     values = {"learning_rate": learning_rate, "weight_decay": weight_decay or None}
     for name, value in values.items():
@@ -243,7 +242,7 @@ def _arguments_of_estimator(
 def _copied(
     optimizer: keras.optimizers.Optimizer, routed: dict[str, Any], given: dict[str, Any]
 ) -> keras.optimizers.Optimizer:
-    """Make a fresh optimizer with the settings of one that the user has made."""
+    """Create an optimizer with the settings of an instance that the user has passed."""
     if routed:
         raise ValueError(
             "Parameters routed as optimizer__... need an optimizer name or class; got an "
@@ -255,7 +254,7 @@ def _copied(
     if "weight_decay" in given and decay not in (None, 0, default, given["weight_decay"]):
         raise ValueError(
             f"weight_decay={given['weight_decay']!r} of the estimator and weight_decay="
-            f"{decay!r} of the optimizer differ; set weight_decay=0 for that of the optimizer."
+            f"{decay!r} of the optimizer differ; set weight_decay=0 to use the optimizer's."
         )
     return type(optimizer).from_config({**config, **given})
 
@@ -277,7 +276,7 @@ def scale_rates(optimizer: keras.optimizers.Optimizer, shares: list[tuple[Any, f
 
 
 def check_floatx() -> None:
-    """Refuse a default dtype of Keras in which optimizers and losses would not fit networks."""
+    """Check that Keras's default dtype is float32, as optimizers and losses use it."""
     if keras.config.floatx() != "float32":
         raise ValueError(
             f"skcnn trains in float32, but keras.config.floatx() is {keras.config.floatx()!r}; "

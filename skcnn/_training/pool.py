@@ -1,4 +1,4 @@
-"""Compiled networks that wait for the next fit, and the function that predicts."""
+"""The pool of compiled networks for reuse by later fits, and compiled prediction."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed
 
 Array = NDArray[Any]
 
-# Networks that wait to be used again: how many, and their variables in bytes.
+# Limits of the pool: idle networks, and bytes of their variables.
 MAX_IDLE = 8
 MAX_IDLE_BYTES = 2**29
 
-# What one call of the network predicts at most; bounds the memory of its activations.
+# Limits of one prediction batch, which bound the memory of the activations.
 PREDICTION_ROWS = 480
 PREDICTION_VALUES = 2**22
 
-# Rows are predicted in multiples of this. Eigen's matrix products take rows in groups of three
-# vectors of up to 16 values and sum what is left over in another order, so without the rows that
-# fill the last group up a prediction would depend, in its last bits, on its place in X.
+# Batches are padded to multiples of this. Eigen's matrix products process rows in groups of three
+# vectors of up to 16 values and sum the remaining rows in another order, so without padding the
+# last bits of a prediction would depend on its position in X.
 ROW_GROUP = 48
 
 
 class NetworkPool:
-    """Compiled networks that wait for the next fit of their kind; a fit has one for itself.
+    """Idle compiled networks; each is used by one fit at a time.
 
     Parameters
     ----------
     size : int
-        The most networks that wait.
+        Maximum number of idle networks.
     nbytes : int
-        The most bytes of their variables.
+        Maximum bytes of their variables.
     """
 
     def __init__(self, size: int, nbytes: int) -> None:
@@ -52,7 +52,7 @@ class NetworkPool:
         self._lock = threading.Lock()
 
     def acquire(self, key: Hashable) -> CompiledNetwork | None:
-        """Take a network out, None where there is none of this kind."""
+        """Remove and return an idle network with this key, or None."""
         with self._lock:
             for index in reversed(range(len(self._idle))):
                 if self._idle[index][0] == key:
@@ -60,7 +60,7 @@ class NetworkPool:
         return None
 
     def release(self, key: Hashable, network: CompiledNetwork) -> None:
-        """Put a network in, in place of those that wait longest where there is no room."""
+        """Add an idle network, evicting the oldest ones beyond the limits."""
         with self._lock:
             self._idle.append((key, network))
             while len(self._idle) > self.size or self._waiting_bytes() > self.nbytes:
@@ -70,7 +70,7 @@ class NetworkPool:
         return sum(network.nbytes for _, network in self._idle)
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Remove all networks."""
         with self._lock:
             self._idle.clear()
 
@@ -81,9 +81,9 @@ POOL = NetworkPool(MAX_IDLE, MAX_IDLE_BYTES)
 def compile_key(
     plan: Plan, optimizer: keras.optimizers.Optimizer, loss: keras.losses.Loss, metrics: list[Any]
 ) -> Hashable:
-    """Name what is fixed in a traced training step.
+    """Return the key of everything that a traced training step fixes.
 
-    Learning rate and weight decay are not: they are variables of the optimizer.
+    Learning rate and weight decay are not part of it: they are variables of the optimizer.
     """
     settings = dict(optimizer.get_config())
     settings.pop("name")
@@ -97,24 +97,24 @@ def compile_key(
 
 
 class Forward:
-    """One compiled call of a network: a batch and its weights to its features and outputs.
+    """Compiled forward pass: maps a batch and the weights to features and outputs.
 
     The weights are inputs, so one function serves all estimators of a plan, from any thread. It
-    takes any number of rows and is traced here, not at the first prediction.
+    takes any number of rows and is traced on creation, not at the first prediction.
 
     Parameters
     ----------
     plan : Plan
-        The network.
+        The plan of the network.
 
     Attributes
     ----------
     n_features : int
-        The size of the features.
+        Number of features per sample.
     n_outputs : int
-        The outputs for a sample.
+        Number of outputs per sample.
     n_seeds : int
-        The random layers.
+        Number of random layers.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -137,8 +137,8 @@ class Forward:
 
     def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
         """Run the network over a batch."""
-        # Called by itself, the function would look at the type of every weight each time, which
-        # takes longer than to predict an image.
+        # A direct call of the function would check the type of every weight, which takes longer
+        # than predicting an image.
         return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
             args=[batch.astype(np.float32, copy=False), *weights, *self._run.captured_inputs],
             Tout=self._dtypes,
@@ -146,13 +146,13 @@ class Forward:
         )
 
 
-# Those that estimators hold, however many; and those used last, for estimators to come.
+# All functions that estimators hold; `forward` itself caches those used last.
 _held: weakref.WeakValueDictionary[Plan, Forward] = weakref.WeakValueDictionary()
 
 
 @compiles(MAX_FORWARDS)
 def forward(plan: Plan) -> Forward:
-    """Return the function that predicts with networks of a plan, traced once for all of them."""
+    """Return the forward pass of a plan, which all networks of the plan share."""
     function = _held.get(plan)
     if function is None:
         function = _held[plan] = Forward(plan)
@@ -162,13 +162,13 @@ def forward(plan: Plan) -> Forward:
 def acquire(
     plan: Plan, optimizer: keras.optimizers.Optimizer, loss: keras.losses.Loss, metrics: list[Any]
 ) -> tuple[Hashable, CompiledNetwork]:
-    """Get a compiled network for one fit alone, and the key under which it is released."""
+    """Return a compiled network for exclusive use, and the key to release it with."""
     key = compile_key(plan, optimizer, loss, metrics)
     network = POOL.acquire(key)
     if network is None:
         own = type(optimizer).from_config(optimizer.get_config())
         if own.weight_decay:
-            # Traced as a number it would be a constant.
+            # A plain number would be traced as a constant.
             own.weight_decay = keras.Variable(own.weight_decay, trainable=False)
         network = CompiledNetwork(plan, own, loss, metrics)
     return key, network
@@ -181,7 +181,7 @@ def predict_in_parts(
     then: Callable[[Array], Array] | None = None,
     empty: Callable[..., Array] = np.empty,
 ) -> Array:
-    """Predict some rows at a time.
+    """Predict in batches of bounded memory.
 
     Parameters
     ----------
@@ -190,15 +190,15 @@ def predict_in_parts(
     X : array-like of shape (n_samples, ...)
         The inputs.
     n_outputs : int
-        The outputs for a sample.
+        Number of outputs per sample.
     then : callable, default=None
-        What to make of the outputs of a batch before the next one is predicted.
+        Applied to the outputs of each batch.
     empty : callable, default=numpy.empty
         Makes the array for the outputs, of a shape and a dtype.
     """
     values = max(math.prod(X.shape[1:]), n_outputs)
     most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
-    # One row alone, which is often asked for and has no place, is not worth filling up.
+    # A single row, the most frequent case, is not padded: it has one position only.
     group = min(ROW_GROUP, most) if len(X) > 1 else 1
     n_rows = most - most % group
     parts: list[Array] = []
@@ -237,19 +237,18 @@ def _read_ahead(X: Any, n_rows: int) -> Iterator[tuple[int, Array]]:
 
 
 def clear_compiled() -> None:
-    """Free the memory of what fits have compiled for later ones.
+    """Free the memory of compiled networks that are kept for later fits.
 
-    Later fits, predictions of estimators that are fitted or loaded after it, and augmentations
-    compile anew, with the same results. Fitted estimators go on predicting.
+    Later fits, augmentations and predictions of newly fitted or loaded estimators compile again,
+    with the same results. Fitted estimators are not affected.
 
     Notes
     -----
-    Without it, at most 8 networks of together 512 MB wait to be used again, and 32 functions
-    that predict.
+    At most 8 networks, of 512 MB together, and 32 prediction functions are kept for reuse.
 
     See Also
     --------
-    keras.utils.clear_session : The same for what Keras keeps.
+    keras.utils.clear_session : Frees the global state of Keras.
 
     Examples
     --------

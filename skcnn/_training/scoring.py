@@ -1,4 +1,4 @@
-"""The score of the samples to validate on, an epoch, and what early stopping compares."""
+"""Scoring during training: the value that early stopping monitors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Scorer = Callable[..., float]
 
 
 def score_name(scoring: Any) -> str:
-    """Name a scorer in the history, without ``val_``."""
+    """Return the name of a scorer in ``history_``, without ``val_``."""
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
-    # A lambda has no name, and the loss is what Keras records.
+    # A lambda has no name, and "loss" is recorded by Keras.
     own = name.isidentifier() and (isinstance(scoring, str) or name != "loss")
     return name if own else "score"
 
 
 def monitored(scoring: Any, head: Any) -> tuple[str, str]:
-    """Return what early stopping compares, as the history names it, and which end is better."""
+    """Return the name of the monitored value in ``history_``, and "max" or "min"."""
     if scoring is None:
         return f"val_{head.monitor}", head.mode
     if isinstance(scoring, str) and scoring == "loss":
@@ -35,9 +35,9 @@ def monitored(scoring: Any, head: Any) -> tuple[str, str]:
 
 
 def is_scored(scoring: Any, validation: ValidationSet | None, head: Any) -> bool:
-    """Tell whether the estimator is scored, or what Keras records serves.
+    """Tell whether a scorer has to be called, or a value that Keras records suffices.
 
-    Keras records the loss with the weights of samples, and all else without.
+    Keras applies sample weights to the loss, but not to metrics.
     """
     if scoring is None:
         weighted = validation is not None and validation.weight is not None
@@ -46,21 +46,21 @@ def is_scored(scoring: Any, validation: ValidationSet | None, head: Any) -> bool
 
 
 def own_score(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-    """Score an estimator by its own method."""
+    """Call the ``score`` method of an estimator."""
     return float(estimator.score(X, y, sample_weight=sample_weight))
 
 
 class ValidationScore(keras.callbacks.Callback):
-    """Add the score of the samples to validate on to what an epoch logs.
+    """Add the score of the validation samples to the logs of an epoch.
 
     Parameters
     ----------
     estimator : KerasEstimator
-        The estimator that is fitted.
+        The estimator being fitted.
     network : CompiledNetwork
-        The network that is trained.
+        The training network.
     validation : ValidationSet
-        The samples.
+        The validation samples.
 
     Raises
     ------
@@ -89,13 +89,13 @@ class ValidationScore(keras.callbacks.Callback):
 
     def _score(self) -> float:
         state = self.network.state()
-        if not is_finite(state):  # which ends the training
+        if not is_finite(state):  # training ends
             return math.nan
         try:
             score = self.scorer(self.estimator._at(state), *self.samples, **self.options)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"scoring={self.scoring!r} cannot score the samples to validate on: {error}"
+                f"scoring={self.scoring!r} cannot score the validation samples: {error}"
             ) from error
         if not isinstance(score, Real):
             raise ValueError(
@@ -104,7 +104,7 @@ class ValidationScore(keras.callbacks.Callback):
             )
         if math.isnan(score) and self.estimator.early_stopping:
             raise ValueError(
-                f"scoring={self.scoring!r} is NaN for the samples to validate on, so "
+                f"scoring={self.scoring!r} is NaN for the validation samples, so "
                 "early_stopping=True cannot compare epochs. Give samples for which it is defined, "
                 "or another scoring."
             )
@@ -114,7 +114,7 @@ class ValidationScore(keras.callbacks.Callback):
 def validation_score(
     estimator: Any, network: CompiledNetwork, validation: ValidationSet | None
 ) -> ValidationScore | None:
-    """Make what scores an estimator after every epoch, None where what Keras records serves."""
+    """Create the scoring callback; None if a value that Keras records suffices."""
     if validation is None or not is_scored(estimator.scoring, validation, estimator._head):
         return None
     return ValidationScore(estimator, network, validation)

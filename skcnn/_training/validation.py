@@ -1,4 +1,4 @@
-"""What a fit validates on: the arguments of `fit`, checked, and the samples."""
+"""Validation samples, and checks of the arguments of ``fit`` that give them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Samples to validate on.
+    """Validation samples.
 
     Attributes
     ----------
     X, y : array-like of shape (n_samples, ...)
         Inputs and encoded targets, as the network sees them.
     given : tuple of (X, y)
-        Inputs and targets as they were given, for scorers.
+        Inputs and targets as passed by the user, for scorers.
     weight : ndarray of shape (n_samples,), default=None
         Weights of the samples.
     rows : ndarray of int, default=None
-        The rows to validate on. None is all of them.
+        The validation rows; None for all.
     """
 
     X: Any
@@ -42,7 +42,7 @@ class ValidationSet:
     rows: Array | None = None
 
     def batches(self, batch_size: int) -> BatchGenerator:
-        """Make the batches that Keras validates on."""
+        """Create the validation batches."""
         weight = None
         if self.weight is not None:
             weight = weight_of_outputs(
@@ -53,7 +53,7 @@ class ValidationSet:
         )
 
     def as_given(self) -> tuple[Any, Any]:
-        """Return inputs and targets as they were given."""
+        """Return inputs and targets as passed by the user."""
         if self.rows is None:
             return self.given
         X, y = (safe_indexing(part, self.rows) for part in indexable(*self.given))
@@ -69,7 +69,7 @@ def check_validation_arguments(
     early_stopping: bool,
     scoring: Any,
 ) -> None:
-    """Refuse arguments of `fit` that cannot have an effect.
+    """Refuse arguments of ``fit`` that cannot have an effect.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def check_validation_arguments(
 def check_validation_set(
     check: Callable[..., tuple[Any, Any]], X_val: Any, y_val: Any, sample_weight_val: Any
 ) -> ValidationSet | None:
-    """Validate samples to validate on as those of a later fit; None where there are none."""
+    """Check `X_val`, `y_val` and `sample_weight_val`; return None if they are None."""
     if X_val is None:
         return None
     with _validation_names("X_val and y_val"):
@@ -118,7 +118,7 @@ def check_validation_set(
 
 @contextmanager
 def _validation_names(otherwise: str) -> Iterator[None]:
-    """Let errors about X, y and sample_weight name the arguments for validation."""
+    """Replace X, y and sample_weight by the names of the validation arguments in errors."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -128,7 +128,7 @@ def _validation_names(otherwise: str) -> Iterator[None]:
 
 
 def check_groups(groups: Any, n_samples: int) -> Array | None:
-    """Validate the groups of samples and number them; None where there are none."""
+    """Validate groups and encode them as integers; return None if they are None."""
     if groups is None:
         return None
     values = np.asarray(groups, dtype=object)

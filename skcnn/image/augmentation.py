@@ -12,16 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from .._compat import Interval, StrOptions, check_params, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.archive import loadable
-from .._training.batches import BatchGenerator, row_chunks
+from .._training.batches import BatchGenerator
 from .._training.network import compiles
+from .._typing import BaseEstimator
 from ..heads import OneHot
 from .arrays import as_numpy, as_rows, images_as_rows
+from .pixels import value_range
 
 Array = NDArray[Any]
 
@@ -162,7 +163,7 @@ class ImageAugmenter(BaseEstimator):
         random_state: int | None = None,
         image_size: int | Sequence[int] | None = None,
         resize: str = "stretch",
-        background: Any = "white",
+        background: str | Sequence[int] = "white",
     ) -> Array:
         """Augment images for a look at them.
 
@@ -368,7 +369,7 @@ class SampleGenerator(BatchGenerator):
         indices: Any = None,
         image_size: int | Sequence[int] | None = None,
         resize: str = "stretch",
-        background: Any = "white",
+        background: str | Sequence[int] = "white",
         workers: int = 1,
     ) -> None:
         given = locals()
@@ -426,7 +427,7 @@ class PreparedAugmentation:
         self._augment, self._n_states = compile_augmentation(
             tuple(sorted(augmentation.get_params(deep=False).items())),
             shape,
-            _value_range(X, rows),
+            value_range(X, rows),
             # Only whole batches, as XLA compiles for one batch size.
             batch_size if len(rows) * math.prod(shape) >= FUSED_VALUES else None,
         )
@@ -521,13 +522,3 @@ def compile_augmentation(
         return (fused if len(images) == fused_size else plain)(images, *others)
 
     return either, len(layers)
-
-
-def _value_range(X: Any, rows: Array) -> tuple[float, float]:
-    if X.dtype == np.uint8:
-        return 0.0, 255.0
-    ends = [
-        (chunk.min(), chunk.max())
-        for chunk in (X[part] for part in row_chunks(X, rows, X.dtype.itemsize))
-    ]
-    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -17,10 +16,22 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from .._compat import Interval, StrOptions
 from .._missing import check_no_missing
 from .._training.network import State
+from .._typing import ClassifierMixin
 from ..heads import ClassesHead, LabelsHead
 from .arrays import as_numpy
-from .estimator import VGG_LITE, Array, ImageEstimator
+from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
 from .notation import parse
+
+
+class OwnClassifierParameters(TypedDict, total=False):
+    """Types of the parameters of `ImageClassifier` itself, beside its architecture."""
+
+    label_smoothing: float
+    class_weight: dict[Any, float] | str | None
+
+
+class ClassifierParameters(OwnClassifierParameters, ImageParameters, total=False):
+    """Types of the parameters of `ImageClassifier` beside its architecture."""
 
 
 class ImageClassifier(ClassifierMixin, ImageEstimator):
@@ -28,105 +39,130 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
 
     Parameters
     ----------
-    architecture : str
+    architecture : str, default="[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> \
+            POOL -> [CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
         The layers, such as ``"CONV-32 -> RELU -> POOL -> FCS"``: ``CONV-m`` (m filters, 3x3;
-        ``CONV-m:5`` 5x5, ``CONV-m/2`` stride 2), ``RELU``, ``GELU``, ``SILU``, ``TANH``,
-        ``POOL`` (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``,
-        ``DROPOUT-p``, ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (softmax over the
-        classes). ``[...]*n`` repeats.
+        ``CONV-m:5`` 5x5, ``CONV-m/2`` stride 2), ``RELU``, ``GELU``, ``SILU``, ``TANH``, ``POOL``
+        (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``, ``DROPOUT-p``,
+        ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output layer). ``[...]*n``
+        repeats.
+    label_smoothing : float, default=0.0
+        Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
+        a sample, the share by which targets are moved to 1/2.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the loss: a dict from class to weight, finite and not negative,
+        or "balanced" for weights inversely proportional to the frequencies of the classes. Classes
+        that the dict lacks have weight 1, with a warning; keys that are not classes of y are
+        ignored as long as others are. Refused with several labels a sample, and "balanced" in
+        ``partial_fit``.
     batch_norm : bool, default=True
-        Put batch normalization [1]_ after each convolution, before its activation.
+        Whether to apply batch normalization after each convolution, before its activation.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
-        Shape of the image in a row of a 2-D X. None takes a square grey image when the number
-        of features is a square, and one row of pixels otherwise, with a warning.
+        Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
+        image where the number of features is a square, and one row of pixels otherwise, with a
+        warning. Images of another shape are refused.
     standardize : bool, default=True
-        Subtract the mean and divide by the standard deviation of each channel of the training
-        images, inside the network.
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     augmentation : ImageAugmenter, default=None
-        How to change the training images, newly in every epoch. Its settings are searched as
-        ``augmentation__horizontal_flip``. Validation and prediction never see it.
+        Random changes of the training images, drawn anew in every epoch. Its parameters are
+        searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
+        changed.
     image_size : int or tuple of (height, width), default=None
-        Size to resize images to, an integer for a square: files, arrays, and lists of arrays and
-        of images of Pillow, alike in fit and prediction. None refuses images of different sizes.
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
     resize : {"stretch", "crop", "pad"}, default="stretch"
-        How: by changing the aspect ratio, by cutting off what is beyond it on the longer sides,
-        or by filling what is missing on the shorter sides with the `background`. The last two
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
         need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        What transparent pixels and padding show: the name of a colour that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Refused where there is neither.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
-        Predict the mean of the probabilities of an image and of its mirror image [5]_, in twice
-        the time. For images that show the same when mirrored left to right, as those of
-        digits do not. Has no influence on the training, nor on ``val_accuracy``.
+        Whether to average predictions over each image and its mirror image, which doubles the time
+        of prediction. Use it only where mirroring left to right preserves the target; not for
+        digits. Affects neither training nor the metrics in `history_`.
     shift_averaging : bool, default=False
-        Predict the mean over an image, with weight 1/2, and the image moved by a pixel to the
-        upper left and to the lower right [5]_, in three times the time; borders are mirrored.
-        Has no influence on the training either, and goes together with `flip_averaging`.
+        Whether to average predictions over each image, with weight 1/2, and over the image shifted
+        by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
+        mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
+        training nor the metrics in `history_`.
     epochs : int, default=20
-        Passes over the training data.
+        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
+        as many; ``partial_fit`` always makes one.
     batch_size : int, default=128
-        Samples in a training step.
+        Samples per training step, at least 1.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
-        Name, instance or class of a Keras optimizer. Its other arguments can be set as
-        ``optimizer__momentum=0.9``. "muon" [4]_ orthogonalizes the steps of the kernels of
-        convolutions and leaves the rest to Adam.
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
     learning_rate : float, default=None
-        The learning rate, or its peak under a schedule. None chooses one for the optimizer.
+        Learning rate, or its peak under "one_cycle" and "cosine"; positive. None takes that of an
+        optimizer instance, and for a name or class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1
+        ("sgd") or 1.0 ("adadelta"); for other optimizers, and all but "adadelta" under "constant",
+        the default of Keras. Refused beside a Keras schedule and ``optimizer__learning_rate``.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
-        How the learning rate moves: up over the first quarter and down to zero [2]_, down
-        along a cosine, or not at all.
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
     weight_decay : float, default=0.0
-        Decoupled weight decay [3]_ of the kernels.
-    label_smoothing : float, default=0.0
-        Share of the target that is spread over all classes.
+        Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Stop when `scoring`, by default the accuracy, on held-out data has not improved for
-        `n_iter_no_change` epochs, and restore the best weights.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data, stratified, that `early_stopping` holds out where ``fit`` is
-        given no `X_val`; with `groups`, the share of the groups.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
     scoring : str or callable, default=None
-        What `early_stopping` compares. None is the accuracy, "loss" the validation loss; other
-        values are the name of a scikit-learn scorer, such as "f1_macro", or a callable
-        ``scorer(estimator, X, y)``, of which greater is better. A scorer is called after every
-        epoch with an estimator that has the current weights and the validation samples as they
-        were given. `history_` has its values as ``val_f1_macro``, those of a callable under its
-        ``__name__`` or as ``val_score``.
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
-        Epochs without improvement that `early_stopping` waits.
-    class_weight : dict or "balanced", default=None
-        Weights of the classes, finite and not negative. Keys that are not classes of y are
-        ignored as long as others are; classes without a key get 1, with a warning.
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
     checkpoint_dir : str or path, default=None
-        Folder for the state of the training, written after every epoch. A fit that finds there
-        a training of the same data and parameters goes on with it, to the same weights bit for
-        bit; one of others is refused. ``partial_fit`` writes none.
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
     warm_start : bool, default=False
-        Continue from the last fit: from its weights and the state of its optimizer, with a new
-        run of the learning-rate schedule.
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
     precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
-        What the network computes in while it is fitted; its weights, and its predictions after
-        it, are float32 always. "auto" takes bfloat16 where the processor or the GPU has it
-        natively and images have at least 256 pixels, as it is no faster on smaller ones.
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting; afterwards their ``model`` is `model_`. Those that set the learning
-        rate need ``learning_rate_schedule="constant"``. They start anew in a fit that resumes
-        from a checkpoint.
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
     random_state : int or numpy.random.RandomState, default=None
-        Seed of the weights, the dropout and the order of the samples. The same int gives the
-        same network on the same machine.
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
     verbose : {0, 1, 2}, default=0
-        Silent, a progress bar where standard error is a terminal or a notebook, or one line an
-        epoch.
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The class labels, sorted; with several labels a sample the numbers of the columns of y.
+    multilabel_ : bool
+        Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Pixel values in an image.
+        Number of pixel values of an image.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -138,26 +174,26 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
     pixel_limits_ : tuple of (black, white) or None
-        Values of black and white of the images, where padding needs them.
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size that images are resized to.
+        Size in pixels to which images are resized.
     resize_ : str
-        How they are resized.
+        How images are resized.
     row_shape_ : tuple of (height, width, channels) or None
         Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        What transparent pixels and padding show.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
-        A copy of the network. What is done to it does not change the estimator.
+        A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
-        One value an epoch of ``loss`` and ``accuracy``, ``val_loss``, ``val_accuracy`` and that
-        of `scoring` where samples are validated on, ``learning_rate`` (the last of the epoch) and
-        ``seconds``. A name that not all epochs have is NaN in the others. ``warm_start`` and
-        ``partial_fit`` add to it.
+        Values per epoch of ``loss``, of ``accuracy`` (``subset_accuracy`` with several labels a
+        sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
+        of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
+        ``warm_start`` and ``partial_fit`` append to it.
     precision_ : {"float32", "mixed_bfloat16"}
-        What the last fit computed in.
+        Precision of the computations in the last fit.
     n_iter_ : int
-        Epochs run.
+        Number of epochs trained.
     best_iteration_ : int
         The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
     callbacks_ : list of keras.callbacks.Callback
@@ -168,13 +204,18 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     VGGLite : A small VGG network, the one to start with.
     sklearn.neural_network.MLPClassifier : Fully connected networks without Keras.
 
+    Notes
+    -----
+    The methods are those of [1]_ (batch normalization), [2]_ (one-cycle schedule), [3]_ (decoupled
+    weight decay), [4]_ (Muon) and, in section 3, [5]_ (flip and shift averaging).
+
     References
     ----------
     .. [1] S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
     .. [2] L. N. Smith and N. Topin, "Super-Convergence", 2018.
     .. [3] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     .. [4] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
-    .. [5] K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, section 3.
+    .. [5] K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024.
 
     Examples
     --------
@@ -197,7 +238,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         *,
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
-        **parameters: Any,
+        **parameters: Unpack[ImageParameters],
     ) -> None:
         super().__init__(architecture, **parameters)
         self.label_smoothing = label_smoothing
@@ -329,10 +370,16 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
 
 
 def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
-    """Return the labels, sorted: of a matrix the numbers of its columns."""
+    """Return the labels, sorted: of a matrix those of its columns, numbers unless given."""
     if multilabel:
-        return np.arange(y.shape[1])
-    labels: Array = LabelEncoder().fit(y if classes is None else np.asarray(classes)).classes_
+        labels: Array = np.arange(y.shape[1]) if classes is None else np.unique(classes)
+        if len(labels) != y.shape[1]:
+            raise ValueError(
+                f"classes must have one label for each of the {y.shape[1]} columns of y, an "
+                f"indicator matrix; got {len(labels)} labels: {classes!r}."
+            )
+        return labels
+    labels = LabelEncoder().fit(y if classes is None else np.asarray(classes)).classes_
     if len(labels) < 2:
         raise ValueError(
             f"y has only one class, {labels[0]!r}; a classifier needs at least two classes."

@@ -5,24 +5,24 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from .._environment import native_bfloat16
 from .._fitted import OUTPUTS
-from .._training.batches import row_chunks
+from .._parameters import TrainingParameters
 from .._training.network import State
+from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..base import KerasEstimator
 from .augmentation import ImageAugmenter
-from .files import ImageFiles
 from .inputs import ImageInputs
 from .networks import build_network, set_standardization
 from .notation import canonical, n_weighted, parse
+from .pixels import channel_statistics, pixel_range
 
 Array = NDArray[Any]
 
@@ -34,11 +34,26 @@ VGG_LITE = (
 # How far shift averaging moves images, in pixels along both axes, and the weights.
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
 
-# Steps of the range of values that rounding to float32 must leave apart.
-FLOAT32_LEVELS = 1000
-
 # On smaller images bfloat16 is no faster than float32.
 MIXED_PRECISION_PIXELS = 256
+
+
+class OwnImageParameters(TypedDict, total=False):
+    """Types of the parameters of `ImageEstimator` itself, beside its architecture."""
+
+    batch_norm: bool
+    input_shape: Sequence[int] | None
+    standardize: bool
+    augmentation: ImageAugmenter | None
+    image_size: int | Sequence[int] | None
+    resize: str
+    background: str | Sequence[int]
+    flip_averaging: bool
+    shift_averaging: bool
+
+
+class ImageParameters(OwnImageParameters, TrainingParameters, total=False):
+    """Types of the parameters of `ImageEstimator` beside its architecture."""
 
 
 class ImageEstimator(
@@ -67,6 +82,7 @@ class ImageEstimator(
         "resize",
         "shift_averaging",
     }
+    _defaults: ClassVar[TrainingParameters] = {"optimizer": "muon"}
     _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset({"flip_averaging", "shift_averaging"})
     _build = staticmethod(build_network)
     _training_layers: ClassVar[dict[str, Any]] = {"fused": True}
@@ -77,18 +93,17 @@ class ImageEstimator(
         architecture: str = VGG_LITE,
         *,
         batch_norm: bool = True,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: Sequence[int] | None = None,
         standardize: bool = True,
         augmentation: ImageAugmenter | None = None,
-        image_size: int | tuple[int, int] | None = None,
+        image_size: int | Sequence[int] | None = None,
         resize: str = "stretch",
-        background: str | tuple[int, int, int] = "white",
+        background: str | Sequence[int] = "white",
         flip_averaging: bool = False,
         shift_averaging: bool = False,
-        optimizer: Any = "muon",
-        **training: Any,
+        **parameters: Unpack[TrainingParameters],
     ) -> None:
-        super().__init__(optimizer=optimizer, **training)
+        super().__init__(**parameters)
         self.architecture = architecture
         self.batch_norm = batch_norm
         self.input_shape = input_shape
@@ -225,59 +240,6 @@ class ImageEstimator(
         return {"augmentation": self.augmentation}
 
 
-def pixel_range(X: Any, rows: Array) -> tuple[float, float]:
-    """Return the lowest and highest value of images, the limits of the dtype for uint8.
-
-    Raises
-    ------
-    ValueError
-        If values differ by so little, beside their size, that float32 cannot tell them apart.
-    """
-    if X.dtype == np.uint8 or (isinstance(X, ImageFiles) and X.dtype.kind == "u"):
-        return 0.0, float(np.iinfo(X.dtype).max)
-    ends, errors = [], []
-    # Those of float32 and of up to 16 bits are exact.
-    is_exact = X.dtype.itemsize <= 2 or X.dtype == np.float32
-    exact = np.float64 if X.dtype.kind == "f" and X.dtype.itemsize <= 8 else np.longdouble
-    for part in row_chunks(X, rows, itemsize=8):
-        pixels = X[part].reshape(-1, X.shape[-1])
-        ends.append((pixels.min(axis=0), pixels.max(axis=0)))
-        if not is_exact:
-            errors.append(np.abs(pixels.astype(exact) - pixels.astype(np.float32)).max(axis=0))
-    low = np.min([low for low, _ in ends], axis=0).astype(exact)
-    high = np.max([high for _, high in ends], axis=0).astype(exact)
-    if not is_exact:
-        lost = (high > low) & (np.max(errors, axis=0) > (high - low) / FLOAT32_LEVELS)
-        if lost.any():
-            channel = int(lost.argmax())
-            raise ValueError(
-                f"X has values from {low[channel]} to {high[channel]} in channel {channel}, which "
-                "float32, in which networks compute, cannot tell apart. Subtract an offset such "
-                "as X.min() first."
-            )
-    return float(low.min()), float(high.max())
-
-
 def _gelu(x: Any) -> Any:
     """Compute GELU without erfc, which Keras takes and ONNX has not."""
     return 0.5 * x * (1 + keras.ops.erf(x * math.sqrt(0.5)))
-
-
-def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
-    """Compute the mean and variance of each channel, reading a few rows at a time.
-
-    Constant channels get a variance of one, so that standardizing keeps them finite.
-    """
-    count, mean, scatter = 0, np.zeros(X.shape[-1]), np.zeros(X.shape[-1])
-    for part in row_chunks(X, rows, itemsize=8):
-        pixels = X[part].reshape(-1, X.shape[-1]).astype(np.float64)
-        shift = pixels.mean(axis=0) - mean
-        total = count + len(pixels)
-        # Chan et al.'s update, which stays exact where a sum of squares would cancel.
-        scatter += pixels.var(axis=0) * len(pixels) + shift**2 * count * len(pixels) / total
-        mean += shift * len(pixels) / total
-        count = total
-    variance = scatter / count
-    if variance.max() > np.finfo(np.float32).max:
-        raise ValueError("X has values too large to standardize in float32; scale it first.")
-    return mean, np.where(variance < np.finfo(np.float32).tiny, 1.0, variance)

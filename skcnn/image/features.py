@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import fit_context
 from .._environment import check_not_forked
 from .._files import estimators
 from .._files.archive import Keyed
@@ -22,15 +21,24 @@ from .._parameters import RoutedParameters
 from .._saved import learned, restored_network
 from .._training.network import Plan, State, draw_weights
 from .._training.optimizers import check_floatx
+from .._typing import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    fit_context,
+)
 from .backbones import BACKBONES, SMALLEST, Brought, build_features, check_backbone, prepared
-from .estimator import ImageEstimator, pixel_range
+from .estimator import ImageEstimator
 from .inputs import ImageInputs
 from .networks import set_standardization
 from .notation import n_weighted, parse
+from .pixels import pixel_range
 from .sizes import parse_size, value_limits
 from .weights import IMAGENET, hash_of, read_weights
 
 Array = NDArray[Any]
+
+Backbone: TypeAlias = str | ImageEstimator | FrozenEstimator
 
 # Networks of skcnn on networks of skcnn.
 MAX_DEPTH = 10
@@ -257,13 +265,13 @@ class ImageFeatures(
 
     def __init__(
         self,
-        backbone: Any = "MobileNetV2",
+        backbone: Backbone = "MobileNetV2",
         *,
-        weights: Any = IMAGENET,
-        input_shape: tuple[int, ...] | None = None,
-        image_size: int | tuple[int, int] | None = None,
+        weights: str | os.PathLike[str] | None = IMAGENET,
+        input_shape: Sequence[int] | None = None,
+        image_size: int | Sequence[int] | None = None,
         resize: str = "crop",
-        background: str | tuple[int, int, int] = "white",
+        background: str | Sequence[int] = "white",
     ) -> None:
         self.backbone = backbone
         self.weights = weights

@@ -53,6 +53,7 @@ class ImageInputs:
     resize: str
     background: Any
 
+    feature_names_in_: Array
     input_shape_: tuple[int, int, int]
     n_features_in_: int
     pixel_dtype_: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import tempfile
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import keras
 import numpy as np
@@ -20,10 +21,10 @@ from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights
 from .._training.pool import forward, predict_in_parts
 from .backbones import build_head, build_pretrained, prepared
-from .classifier import ImageClassifier
-from .estimator import ImageEstimator
-from .features import PretrainedInputs, set_preparation
-from .regressor import ImageRegressor
+from .classifier import ClassifierParameters, ImageClassifier
+from .estimator import ImageEstimator, ImageParameters
+from .features import Backbone, PretrainedInputs, set_preparation
+from .regressor import ImageRegressor, RegressorParameters
 from .weights import IMAGENET
 
 Array = NDArray[Any]
@@ -33,6 +34,14 @@ FEATURES_IN_MEMORY = 2**28
 
 # The learning rate of the second phase in shares of that of the first.
 FINE_SHARE = 0.1
+
+# Defaults of inherited parameters.
+PRETRAINED_DEFAULTS: ImageParameters = {
+    "batch_size": 32,
+    "epochs": 5,
+    "optimizer": "adam",
+    "resize": "crop",
+}
 
 # The phases of a training, as checkpoints number them.
 HEAD, WHOLE = range(2)
@@ -329,34 +338,23 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         **ImageClassifier._parameter_constraints,
         **PretrainedTraining._pretrained_constraints,
     }
-    architecture = "FCS"
+    _defaults = PRETRAINED_DEFAULTS
+    architecture = "FCS"  # not used, as the two below it
     batch_norm = False
     standardize = False
 
     def __init__(
         self,
-        backbone: Any = "MobileNetV2",
+        backbone: Backbone = "MobileNetV2",
         *,
-        weights: Any = IMAGENET,
-        image_size: int | tuple[int, int] | None = None,
-        resize: str = "crop",
+        weights: str | os.PathLike[str] | None = IMAGENET,
         frozen_epochs: int = 20,
-        epochs: int = 5,
         trainable: int | str = "all",
         layer_decay: float = 0.8,
         dropout: float = 0.2,
-        batch_size: int = 32,
-        optimizer: Any = "adam",
-        **parameters: Any,
+        **parameters: Unpack[ClassifierParameters],
     ) -> None:
-        super().__init__(
-            image_size=image_size,
-            resize=resize,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            **parameters,
-        )
+        super().__init__(**parameters)
         self.backbone = backbone
         self.weights = weights
         self.frozen_epochs = frozen_epochs
@@ -372,34 +370,23 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         **ImageRegressor._parameter_constraints,
         **PretrainedTraining._pretrained_constraints,
     }
-    architecture = "FCS"
+    _defaults = PRETRAINED_DEFAULTS
+    architecture = "FCS"  # not used, as the two below it
     batch_norm = False
     standardize = False
 
     def __init__(
         self,
-        backbone: Any = "MobileNetV2",
+        backbone: Backbone = "MobileNetV2",
         *,
-        weights: Any = IMAGENET,
-        image_size: int | tuple[int, int] | None = None,
-        resize: str = "crop",
+        weights: str | os.PathLike[str] | None = IMAGENET,
         frozen_epochs: int = 20,
-        epochs: int = 5,
         trainable: int | str = "all",
         layer_decay: float = 0.8,
         dropout: float = 0.2,
-        batch_size: int = 32,
-        optimizer: Any = "adam",
-        **parameters: Any,
+        **parameters: Unpack[RegressorParameters],
     ) -> None:
-        super().__init__(
-            image_size=image_size,
-            resize=resize,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            **parameters,
-        )
+        super().__init__(**parameters)
         self.backbone = backbone
         self.weights = weights
         self.frozen_epochs = frozen_epochs

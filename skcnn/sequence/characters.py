@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval, fit_context
+from .._compat import Interval
 from .._files.archive import loadable
 from .._strings import check_strings
+from .._typing import BaseEstimator, TransformerMixin, fit_context
 from ..heads import OneHot
 
 Array = NDArray[Any]
@@ -60,6 +60,9 @@ class CharacterTable(TransformerMixin, BaseEstimator):
         "characters": [str, None],
         "length": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    characters_: NDArray[np.str_]
+    length_: int
 
     def __init__(self, *, characters: str | None = None, length: int | None = None) -> None:
         self.characters = characters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from .._compat import Interval, StrOptions
+from .._parameters import TrainingParameters
 from .._strings import check_strings
 from .._training.batches import BatchGenerator
 from .._training.callbacks import is_open
@@ -35,69 +36,86 @@ class Seq2SeqRNN(KerasEstimator):
     cell : {"lstm", "gru", "simple_rnn"}, default="lstm"
         Kind of the recurrent layers.
     hidden_size : int, default=128
-        Units of each recurrent layer.
+        Units of each recurrent layer, at least 1.
     n_layers : int, default=1
-        Recurrent layers that read, and as many that write.
+        Recurrent layers of the encoder, and as many of the decoder; at least 1.
     decoder : {"repeat", "attention"}, default="repeat"
-        What the writing layers see: the vector at every place, or that and, at every place,
-        the states of the reading layer that they attend to [2]_.
+        Input of the output layer at every place: the state of the decoder ("repeat"), or that and
+        the states of the encoder that it attends to ("attention") [2]_. Every decoder starts from
+        the last state of the encoder, repeated at every place.
     reverse_input : bool, default=True
-        Read strings from their end, which shortens the way to what is written first [1]_.
+        Whether to read strings from their end, which shortens the path to what is written first
+        [1]_.
     show_samples : int, default=0
-        Validation samples to print after every epoch, with the expected and the guessed string.
+        Number of validation samples to print after every epoch, with the expected and the
+        predicted string. Needs validation data.
+    label_smoothing : float, default=0.0
+        Share of the target, in [0, 1), that is spread evenly over all characters.
     epochs : int, default=20
-        Passes over the training data.
+        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
+        as many; ``partial_fit`` always makes one.
     batch_size : int, default=64
-        Samples in a training step.
+        Samples per training step, at least 1.
     optimizer : str, keras.optimizers.Optimizer or class, default="adam"
-        Name, instance or class of a Keras optimizer. Its other arguments can be set as
-        ``optimizer__beta_2=0.99``.
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
     learning_rate : float, default=None
-        The learning rate, or its peak under a schedule. None chooses one for the optimizer.
+        Learning rate, or its peak under "one_cycle" and "cosine"; positive. None takes that of an
+        optimizer instance, and for a name or class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1
+        ("sgd") or 1.0 ("adadelta"); for other optimizers, and all but "adadelta" under "constant",
+        the default of Keras. Refused beside a Keras schedule and ``optimizer__learning_rate``.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
-        How the learning rate moves: up over the first quarter and down to zero, down along a
-        cosine, or not at all.
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
     weight_decay : float, default=0.05
-        Decoupled weight decay of the kernels.
-    label_smoothing : float, default=0.0
-        Share of the target that is spread over all characters.
+        Decoupled weight decay of the kernels, not negative.
     early_stopping : bool, default=False
-        Stop when `scoring`, by default the exact match, on held-out data has not improved for
-        `n_iter_no_change` epochs, and restore the best weights.
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
     validation_fraction : float, default=0.1
-        Share of the training data that `early_stopping` holds out where ``fit`` is given no
-        `X_val`; with `groups`, the share of the groups.
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
     scoring : str or callable, default=None
-        What `early_stopping` compares. None is the exact match, "loss" the validation loss;
-        other values are the name of a scikit-learn scorer, such as "accuracy", or a callable
-        ``scorer(estimator, X, y)``, of which greater is better. A scorer is called after every
-        epoch with an estimator that has the current weights and the validation samples as they
-        were given. `history_` has its values as ``val_accuracy``, those of a callable under its
-        ``__name__`` or as ``val_score``.
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
     n_iter_no_change : int, default=5
-        Epochs without improvement that `early_stopping` waits.
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
     checkpoint_dir : str or path, default=None
-        Folder for the state of the training, written after every epoch. A fit that finds there
-        a training of the same data and parameters goes on with it, to the same weights bit for
-        bit; one of others is refused. ``partial_fit`` writes none.
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
     warm_start : bool, default=False
-        Continue from the last fit: from its weights and the state of its optimizer, with a new
-        run of the learning-rate schedule.
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
     precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
-        What the network computes in while it is fitted; its weights, and its predictions after
-        it, are float32 always. "auto" takes float32, as bfloat16 was no faster on the
-        small matrices of a recurrent network.
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
     callbacks : list of keras.callbacks.Callback, default=None
-        Called while fitting; afterwards their ``model`` is `model_`. Those that set the learning
-        rate need ``learning_rate_schedule="constant"``. They start anew in a fit that resumes
-        from a checkpoint.
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
     random_state : int or numpy.random.RandomState, default=None
-        Seed of the weights and the order of the samples. The same int gives the same network on
-        the same machine.
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
     verbose : {0, 1, 2}, default=0
-        Silent, a progress bar where standard error is a terminal or a notebook, or one line an
-        epoch.
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
 
     Attributes
     ----------
@@ -106,17 +124,17 @@ class Seq2SeqRNN(KerasEstimator):
     reverse_input_ : bool
         Whether the network reads strings from their end.
     model_ : keras.Model
-        A copy of the network. What is done to it does not change the estimator.
+        A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
-        One value an epoch of ``loss``, ``accuracy`` (the share of characters, padding included)
-        and ``exact_match`` (the share of whole strings), of the same and of `scoring` with
-        ``val_`` where samples are validated on, ``learning_rate`` (the last of the epoch) and
-        ``seconds``. A name that not all epochs have is NaN in the others. ``warm_start`` and
-        ``partial_fit`` add to it.
+        Values per epoch of ``loss``, of ``accuracy`` (the share of characters, padding included)
+        and ``exact_match`` (the share of whole strings), the same with ``val_`` where there is
+        validation data, of ``learning_rate`` (that of the last step) and of ``seconds``. A name
+        that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` append to
+        it.
     precision_ : {"float32", "mixed_bfloat16"}
-        What the last fit computed in.
+        Precision of the computations in the last fit.
     n_iter_ : int
-        Epochs run.
+        Number of epochs trained.
     best_iteration_ : int
         The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
     callbacks_ : list of keras.callbacks.Callback
@@ -157,6 +175,7 @@ class Seq2SeqRNN(KerasEstimator):
     _NON_TRAINING_PARAMS: ClassVar[frozenset[str]] = KerasEstimator._NON_TRAINING_PARAMS | {
         "show_samples"
     }
+    _defaults: ClassVar[TrainingParameters] = {"batch_size": 64, "weight_decay": 0.05}
     _parameter_of: ClassVar[dict[str, str]] = {"attention": "decoder"}
     _build = staticmethod(build_seq2seq)
 
@@ -170,11 +189,9 @@ class Seq2SeqRNN(KerasEstimator):
         reverse_input: bool = True,
         show_samples: int = 0,
         label_smoothing: float = 0.0,
-        batch_size: int = 64,
-        weight_decay: float = 0.05,
-        **training: Any,
+        **parameters: Unpack[TrainingParameters],
     ) -> None:
-        super().__init__(batch_size=batch_size, weight_decay=weight_decay, **training)
+        super().__init__(**parameters)
         self.cell = cell
         self.hidden_size = hidden_size
         self.n_layers = n_layers
