@@ -332,7 +332,221 @@ def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 class PretrainedClassifier(PretrainedTraining, ImageClassifier):
-    """PLACEHOLDER."""
+    """A new head on a pretrained network, trained first alone and then with the network.
+
+    Few images are needed, as the network has learned from others what images are made of. In the
+    first phase its features are computed once, and the head learns from them in seconds. In the
+    second phase the network is trained further, at a lower learning rate towards the input; its
+    batch normalizations keep the statistics of the pretraining.
+
+    Parameters
+    ----------
+    backbone : str or estimator, default="MobileNetV2"
+        The pretrained network: "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large",
+        "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "NASNetMobile" or
+        "ConvNeXtTiny" of `keras.applications`, without its top, or a fitted image estimator of
+        this package, whose last layer is replaced. In the grid of a search an estimator is wrapped
+        as `sklearn.frozen.FrozenEstimator`.
+    weights : str, path or None, default="imagenet"
+        Weights of the backbone: "imagenet" for those that Keras downloads once and caches, a file
+        that Keras has written of the network without its top, or None for random ones. Read in
+        ``fit``, once a process.
+    frozen_epochs : int, default=20
+        Number of passes over the training data in the first phase, in which the head alone is
+        trained. Where nothing is augmented, the backbone computes its features once. In
+        ``partial_fit``, the number of calls that train the head alone.
+    trainable : int or "all", default="all"
+        Blocks of the backbone, counted from its top, that the second phase trains. 0 leaves the
+        second phase out.
+    layer_decay : float, default=0.8
+        Factor, in (0, 1], of the learning rate from the head to the highest block of the backbone
+        and from every block to the one below it.
+    dropout : float, default=0.2
+        Share of the features, in [0, 1), that the head does not see in a training step.
+    label_smoothing : float, default=0.0
+        Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
+        a sample, the share by which targets are moved to 1/2.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the loss: a dict from class to weight, finite and not negative,
+        or "balanced" for weights inversely proportional to the frequencies of the classes. Classes
+        that the dict lacks have weight 1, with a warning; keys that are not classes of y are
+        ignored as long as others are. Refused with several labels a sample, and "balanced" in
+        ``partial_fit``.
+    input_shape : tuple of (height, width) or (height, width, channels), default=None
+        Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
+        image where the number of features is a square, and one row of pixels otherwise, with a
+        warning. Images of another shape are refused.
+    augmentation : ImageAugmenter, default=None
+        Random changes of the training images, drawn anew in every epoch. Its parameters are
+        searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
+        changed.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square, at least 32: files,
+        arrays, and lists of arrays and of Pillow's images, in fit and in prediction. None takes
+        224, for which the networks were designed, or the size of a backbone of this package.
+    resize : {"stretch", "crop", "pad"}, default="crop"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`.
+    background : str or tuple of (red, green, blue), default="white"
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
+    flip_averaging : bool, default=False
+        Whether to average predictions over each image and its mirror image, which doubles the time
+        of prediction. Use it only where mirroring left to right preserves the target; not for
+        digits. Affects neither training nor the metrics in `history_`.
+    shift_averaging : bool, default=False
+        Whether to average predictions over each image, with weight 1/2, and over the image shifted
+        by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
+        mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
+        training nor the metrics in `history_`.
+    epochs : int, default=5
+        Number of passes over the training data in the second phase, in which the backbone is
+        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
+        always makes one.
+    batch_size : int, default=32
+        Samples per training step, at least 1.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
+    learning_rate : float, default=None
+        Learning rate of the first phase, or its peak under "one_cycle" and "cosine"; positive. The
+        second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
+        class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
+        optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of the kernels, not negative.
+    early_stopping : bool, default=False
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
+    validation_fraction : float, default=0.1
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
+    n_iter_no_change : int, default=5
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
+    verbose : {0, 1, 2}, default=0
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
+
+    Attributes
+    ----------
+    weights_sha256_ : str or None
+        SHA-256 of the file of the weights; of a backbone of this package, of its weights.
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted; with several labels a sample the numbers of the columns of y.
+    multilabel_ : bool
+        Whether y was an indicator matrix, for several labels a sample.
+    n_features_in_ : int
+        Number of pixel values of an image.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, when X was a data frame.
+    input_shape_ : tuple of (height, width, channels)
+        Shape of an image.
+    pixel_dtype_ : str
+        Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
+        where it is "uint8" and 16-bit files where it is "uint16".
+    pixel_range_ : tuple of (low, high)
+        Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
+        of images of another scale.
+    pixel_limits_ : tuple of (black, white)
+        The values that the network takes as black and white: 0 and 255 for uint8; else 0 and 1,
+        255 or 65535, where all pixels are within them and not much darker; else the range.
+    image_size_ : tuple of (height, width)
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
+    background_ : tuple of (red, green, blue)
+        Colour that replaces transparent pixels and that padding shows.
+    model_ : keras.Model
+        A copy of the network, compiled. What is done to it does not change the estimator.
+    history_ : dict of str to list of float
+        Values per epoch of ``loss``, of ``accuracy`` (``subset_accuracy`` with several labels a
+        sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
+        of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
+        ``warm_start`` and ``partial_fit`` append to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        Precision of the computations in the last fit.
+    n_iter_ : int
+        Number of epochs trained.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
+
+    See Also
+    --------
+    ImageFeatures : The features alone, for other estimators of scikit-learn.
+    ImageClassifier : Networks that are trained from nothing.
+
+    Notes
+    -----
+    The pixels are prepared as the network asks for; images are given as they are. In `history_`
+    the epochs of both phases follow each other. Early stopping compares across both, so that the
+    second never ends with less than the first. A saved file has the weights, so that loading it
+    needs no download.
+
+    The phases are those of Keras's guide to transfer learning and of [1]_; the rates of the layers
+    are those of [2]_.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning", Information 11(2),
+       2020.
+    .. [2] J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text Classification",
+       ACL 2018.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, PretrainedClassifier, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> low, high = y < 5, y >= 5
+    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[low], y[low])
+    >>> net = PretrainedClassifier(backbone, random_state=0).fit(X[high][:200], y[high][:200])
+    >>> net.score(X[high][200:], y[high][200:]) > 0.8
+    True
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ImageClassifier._parameter_constraints,
@@ -364,7 +578,213 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
 
 
 class PretrainedRegressor(PretrainedTraining, ImageRegressor):
-    """PLACEHOLDER."""
+    """Numbers, from a new head on a pretrained network that is trained in two phases.
+
+    Few images are needed, as the network has learned from others what images are made of. In the
+    first phase its features are computed once, and the head learns from them in seconds. In the
+    second phase the network is trained further, at a lower learning rate towards the input; its
+    batch normalizations keep the statistics of the pretraining.
+
+    Parameters
+    ----------
+    backbone : str or estimator, default="MobileNetV2"
+        The pretrained network: "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large",
+        "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "NASNetMobile" or
+        "ConvNeXtTiny" of `keras.applications`, without its top, or a fitted image estimator of
+        this package, whose last layer is replaced. In the grid of a search an estimator is wrapped
+        as `sklearn.frozen.FrozenEstimator`.
+    weights : str, path or None, default="imagenet"
+        Weights of the backbone: "imagenet" for those that Keras downloads once and caches, a file
+        that Keras has written of the network without its top, or None for random ones. Read in
+        ``fit``, once a process.
+    frozen_epochs : int, default=20
+        Number of passes over the training data in the first phase, in which the head alone is
+        trained. Where nothing is augmented, the backbone computes its features once. In
+        ``partial_fit``, the number of calls that train the head alone.
+    trainable : int or "all", default="all"
+        Blocks of the backbone, counted from its top, that the second phase trains. 0 leaves the
+        second phase out.
+    layer_decay : float, default=0.8
+        Factor, in (0, 1], of the learning rate from the head to the highest block of the backbone
+        and from every block to the one below it.
+    dropout : float, default=0.2
+        Share of the features, in [0, 1), that the head does not see in a training step.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Loss of the standardized targets. "huber" is quadratic up to an error of one standard
+        deviation of y and linear beyond.
+    input_shape : tuple of (height, width) or (height, width, channels), default=None
+        Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
+        image where the number of features is a square, and one row of pixels otherwise, with a
+        warning. Images of another shape are refused.
+    augmentation : ImageAugmenter, default=None
+        Random changes of the training images, drawn anew in every epoch. Its parameters are
+        searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
+        changed.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square, at least 32: files,
+        arrays, and lists of arrays and of Pillow's images, in fit and in prediction. None takes
+        224, for which the networks were designed, or the size of a backbone of this package.
+    resize : {"stretch", "crop", "pad"}, default="crop"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`.
+    background : str or tuple of (red, green, blue), default="white"
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
+    flip_averaging : bool, default=False
+        Whether to average predictions over each image and its mirror image, which doubles the time
+        of prediction. Use it only where mirroring left to right preserves the target; not for
+        digits. Affects neither training nor the metrics in `history_`.
+    shift_averaging : bool, default=False
+        Whether to average predictions over each image, with weight 1/2, and over the image shifted
+        by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
+        mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
+        training nor the metrics in `history_`.
+    epochs : int, default=5
+        Number of passes over the training data in the second phase, in which the backbone is
+        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
+        always makes one.
+    batch_size : int, default=32
+        Samples per training step, at least 1.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
+    learning_rate : float, default=None
+        Learning rate of the first phase, or its peak under "one_cycle" and "cosine"; positive. The
+        second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
+        class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
+        optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of the kernels, not negative.
+    early_stopping : bool, default=False
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
+    validation_fraction : float, default=0.1
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
+    n_iter_no_change : int, default=5
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
+    verbose : {0, 1, 2}, default=0
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
+
+    Attributes
+    ----------
+    weights_sha256_ : str or None
+        SHA-256 of the file of the weights; of a backbone of this package, of its weights.
+    target_mean_, target_scale_ : float or ndarray of shape (n_outputs,)
+        What is subtracted from y, and what the difference is divided by, before the network learns
+        it.
+    n_features_in_ : int
+        Number of pixel values of an image.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, when X was a data frame.
+    input_shape_ : tuple of (height, width, channels)
+        Shape of an image.
+    pixel_dtype_ : str
+        Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
+        where it is "uint8" and 16-bit files where it is "uint16".
+    pixel_range_ : tuple of (low, high)
+        Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
+        of images of another scale.
+    pixel_limits_ : tuple of (black, white)
+        The values that the network takes as black and white: 0 and 255 for uint8; else 0 and 1,
+        255 or 65535, where all pixels are within them and not much darker; else the range.
+    image_size_ : tuple of (height, width)
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
+    background_ : tuple of (red, green, blue)
+        Colour that replaces transparent pixels and that padding shows.
+    model_ : keras.Model
+        A copy of the network, compiled. What is done to it does not change the estimator.
+    history_ : dict of str to list of float
+        Values per epoch of ``loss``, of the same with ``val_`` where there is validation data, of
+        ``learning_rate`` (that of the last step) and of ``seconds``. A name that not all epochs
+        have is NaN in the others. ``warm_start`` and ``partial_fit`` append to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        Precision of the computations in the last fit.
+    n_iter_ : int
+        Number of epochs trained.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
+
+    See Also
+    --------
+    ImageFeatures : The features alone, for other estimators of scikit-learn.
+    ImageRegressor : Networks that are trained from nothing.
+
+    Notes
+    -----
+    The pixels are prepared as the network asks for; images are given as they are. In `history_`
+    the epochs of both phases follow each other. Early stopping compares across both, so that the
+    second never ends with less than the first. A saved file has the weights, so that loading it
+    needs no download.
+
+    The phases are those of Keras's guide to transfer learning and of [1]_; the rates of the layers
+    are those of [2]_.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning", Information 11(2),
+       2020.
+    .. [2] J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text Classification",
+       ACL 2018.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, PretrainedRegressor, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> ink = X.sum(axis=(1, 2))
+    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[:1000], y[:1000])
+    >>> net = PretrainedRegressor(backbone, random_state=0).fit(X[1000:1400], ink[1000:1400])
+    >>> net.score(X[1400:], ink[1400:]) > 0.8
+    True
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **ImageRegressor._parameter_constraints,
