@@ -247,7 +247,7 @@ def test_resized_images_are_augmented_held_out_and_resumed(tmp_path):
     again = net(**parameters, checkpoint_dir=tmp_path).fit(images, y)
     for fitted in (first, again):
         np.testing.assert_array_equal(fitted.predict_proba(images), expected)
-    with pytest.raises(ValueError, match="other X"):
+    with pytest.raises(ValueError, match="different X"):
         net(**parameters, resize="crop", checkpoint_dir=tmp_path).fit(images, y)
 
 

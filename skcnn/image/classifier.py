@@ -340,7 +340,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         return X, self._head.encode(y)
 
     def _metadata(self) -> dict[str, Any]:
-        return {"labels": self.classes_.tolist()}
+        return {"labels": self.classes_.tolist(), **self._reading_metadata()}
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         if not hasattr(self, "multilabel_"):  # a file of version 0.1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Sequence
@@ -349,6 +350,16 @@ class ImageFeatures(
     def _n_features_out(self) -> int:
         return self._forward.n_features
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        # A memory compares unfitted transformers by their state, which the file is a part of.
+        path = self.weights
+        if not self.__sklearn_is_fitted__() and path not in (None, IMAGENET):
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                state["_weights_status"] = status.st_mtime_ns, status.st_size
+        return state
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the transformer, fitted or not, to a file that :func:`skcnn.load` reads.
 
@@ -389,7 +400,7 @@ class ImageFeatures(
         export(self._network, self._metadata(), path, format)
 
     def _metadata(self) -> dict[str, Any]:
-        return {}
+        return self._reading_metadata()
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
         plan, restored = restored_network(self, network, state)

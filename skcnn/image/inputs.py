@@ -328,6 +328,19 @@ class ImageInputs:
                 stacklevel=2,
             )
 
+    def _reading_metadata(self) -> dict[str, Any]:
+        """Return what users of an exported network need to give it images, for JSON."""
+        size = self.image_size_
+        return {
+            "input_shape": list(self.input_shape_),
+            "image_size": None if size is None else list(size),
+            "resize": None if size is None else self.resize_,
+            "background": list(self.background_),
+            "pixel_dtype": self.pixel_dtype_,
+            "pixel_range": None if self.pixel_range_ is None else list(self.pixel_range_),
+            "pixel_limits": None if self.pixel_limits_ is None else list(self.pixel_limits_),
+        }
+
     def _check_restored_values(self) -> None:
         """Check what a file says of the values of pixels."""
         if not isinstance(self.pixel_dtype_, str | None):

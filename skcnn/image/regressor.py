@@ -291,7 +291,11 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
 
     def _metadata(self) -> dict[str, Any]:
         mean, scale = np.asarray(self.target_mean_), np.asarray(self.target_scale_)
-        return {"mean": mean.tolist(), "scale": scale.tolist()}
+        return {
+            "mean": mean.tolist(),
+            "scale": scale.tolist(),
+            **self._reading_metadata(),
+        }
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         mean, scale = np.asarray(self.target_mean_), np.asarray(self.target_scale_)
