@@ -17,7 +17,9 @@ with quiet_tensorflow_start():
     )
     from .image.augmentation import ImageAugmenter, SampleGenerator
     from .image.classifier import ImageClassifier
+    from .image.features import ImageFeatures
     from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
+    from .image.pretrained import PretrainedClassifier, PretrainedRegressor
     from .image.regressor import ImageRegressor
     from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
     from .sequence.characters import CharacterTable
@@ -37,10 +39,13 @@ __all__ = [
     "FilterDisplay",
     "ImageAugmenter",
     "ImageClassifier",
+    "ImageFeatures",
     "ImageRegressor",
     "LoadError",
     "MiniCNN",
     "MisclassifiedImagesDisplay",
+    "PretrainedClassifier",
+    "PretrainedRegressor",
     "SaliencyDisplay",
     "SampleGenerator",
     "Seq2SeqRNN",

@@ -8,6 +8,7 @@ optional can be absent.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ __all__ = [
     "check_sample_weight",
     "eager_in",
     "fit_context",
+    "keras_home",
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
@@ -127,6 +129,18 @@ def replace_model(
     """
     if getattr(callback, "_model", None) is trained:
         callback._model = model
+
+
+def keras_home() -> str:
+    """Return the folder in which Keras keeps files.
+
+    Optional: without it, the folder is that of the environment, which Keras read when it was
+    imported.
+    """
+    config = sys.modules.get("keras.src.backend.config")
+    if config is not None and hasattr(config, "keras_home"):
+        return str(config.keras_home())
+    return os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
 
 
 class MuonHooks(keras.optimizers.Muon):

@@ -39,8 +39,8 @@ from ._training.batches import BatchGenerator, weight_of_outputs
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
-from ._training.loop import TrainingRun
-from ._training.network import Plan, State, save_for_plain_keras
+from ._training.loop import Training, TrainingRun
+from ._training.network import CompiledNetwork, Plan, State, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
 from ._training.scoring import is_scored, monitored, validation_score
@@ -344,7 +344,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         """Divide the samples, build or reuse a network, train it, and store the result."""
         check_not_forked()
         check_floatx()
-        X, y, head = samples.X, samples.y, self._head
+        X, head = samples.X, self._head
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
         seed, checkpoint = draw_seed(self.random_state), None
         if self.checkpoint_dir is not None and resumable:
@@ -358,43 +358,82 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         )
 
         fraction = self.validation_fraction if self.early_stopping else None
-        division = divide(samples, head, fraction, split_seed)
-        validation = division.validation
-        batches = validation.batches(self.batch_size) if validation else None
+        self._train_network(
+            Training(
+                samples,
+                divide(samples, head, fraction, split_seed),
+                reset=reset,
+                epochs=epochs,
+                schedule=schedule,
+                optimizer=optimizer,
+                checkpoint=checkpoint,
+                build_seed=integer_seed(build_seed),
+                order_seed=integer_seed(order_seed),
+                is_whole=resumable,
+            )
+        )
 
-        plan = self._training_plan(X, y, reset)
+    def _train_network(self, training: Training) -> None:
+        """Train the network and keep what it has learned."""
+        X, y, division = training.samples.X, training.samples.y, training.division
+        plan = self._training_plan(X, y, training.reset)
+
+        def start(network: CompiledNetwork) -> None:
+            if training.reset:
+                network.start(training.build_seed)
+                self._initialize(network.model, X, y, division.weight, division.rows)
+            else:
+                network.load(self._state)
+
+        history = {} if training.reset else self.history_
+        self._fit_network(training, plan, start, self._learn_from, history)
+
+    def _fit_network(
+        self,
+        training: Training,
+        plan: Plan,
+        start: Callable[[CompiledNetwork], None],
+        learn: Callable[[TrainingRun], None],
+        history: dict[str, list[float]],
+    ) -> bool:
+        """Build or take a network, train it, and hand it over to what learns from it.
+
+        Return whether it was trained to the end.
+        """
+        head, division, optimizer = self._head, training.division, training.optimizer
         key, network = acquire(plan, optimizer, head.loss(), head.metrics())
-        if reset:
-            network.start(integer_seed(build_seed))
-            self._initialize(network.model, X, y, division.weight, division.rows)
-        else:
-            network.load(self._state)
+        start(network)
         network.set_optimizer(optimizer)
 
+        validation = division.validation
+        batches = validation.batches(self.batch_size) if validation else None
         run = TrainingRun(
             network,
-            self._batches(X, y, division, integer_seed(order_seed)),
+            self._batches(training.samples.X, training.samples.y, division, training.order_seed),
             batches,
             score=validation_score(self, network, validation),
-            history={} if reset else self.history_,
-            epochs=epochs,
+            history=history,
+            epochs=training.epochs,
             monitor=monitored(self.scoring, head) if self.early_stopping else None,
             patience=self.n_iter_no_change,
-            checkpoint=checkpoint,
+            checkpoint=training.checkpoint,
+            bar=training.bar,
+            best=training.best,
         )
         callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
-        completed = run.train(schedule, optimizer, callbacks, self.verbose)
+        completed = run.train(training.schedule, optimizer, callbacks, self.verbose)
 
-        self._learn_from(run)
+        learn(run)
         if completed and run.unchanged:
             POOL.release(key, network)
+        return completed and not run.best.diverged
 
-    def _learn_from(self, run: TrainingRun) -> None:
-        """Set the learned attributes from a training run."""
+    def _learn_from(self, run: TrainingRun, state: State | None = None) -> None:
+        """Set the learned attributes from a training run, in a state of the whole network."""
         self.history_ = run.history
         self.n_iter_ = len(run.history["loss"])
         self.best_iteration_ = run.best_iteration
-        self._keep(run.state())
+        self._keep(state or run.state())
         if self.callbacks_:
             # The trained network is reused by other fits, so callbacks get a copy.
             hand_over(self.callbacks_, run.network.model, self.model_)

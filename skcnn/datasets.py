@@ -19,7 +19,8 @@ from sklearn.utils import check_random_state
 
 from ._compat import Interval, StrOptions
 from ._typing import Bunch, validate_params
-from .image.files import WHITE, Array, ImageFiles, parse_colour, read_images, unreadable
+from .image.files import Array, ImageFiles, read_images, unreadable
+from .image.sizes import RESIZE, WHITE, parse_colour
 
 CIFAR10_NAMES = [
     "airplane",
@@ -120,7 +121,8 @@ def load_image_folder(
         "path": [str, os.PathLike],
         "classes": ["array-like", None],
         "as_array": ["boolean"],
-        "image_size": [tuple, list, None],
+        "image_size": [Integral, tuple, list, None],
+        "resize": [StrOptions(set(RESIZE))],
         "background": [str, tuple, list],
         "on_error": [StrOptions({"raise", "skip"})],
         "return_X_y": ["boolean"],
@@ -132,7 +134,8 @@ def load_image_folder(
     *,
     classes: Sequence[str] | None = None,
     as_array: bool = False,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
+    resize: str = "stretch",
     background: str | Sequence[int] = "white",
     on_error: str = "raise",
     return_X_y: bool = False,
@@ -154,9 +157,11 @@ def load_image_folder(
     as_array : bool, default=False
         Whether to decode the images. False returns their paths, which estimators read batch by
         batch.
-    image_size : tuple of (height, width), default=None
-        The size of the decoded images. None refuses images of different sizes. Only with
-        ``as_array=True``.
+    image_size : int or tuple of (height, width), default=None
+        The size of the decoded images, an integer for a square. None refuses images of different
+        sizes. Only with ``as_array=True``.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized, as in :class:`ImageClassifier`. Only with `image_size`.
     background : str or tuple of (red, green, blue), default="white"
         Colour behind the transparent pixels of decoded images: the name of a colour that
         Pillow knows, or three integers from 0 to 255. Only with ``as_array=True``.
@@ -204,7 +209,7 @@ def load_image_folder(
     >>> images.data.shape, images.target.tolist(), images.target_names
     ((2, 4, 4, 3), ['cat', 'dog'], ['cat', 'dog'])
     """
-    _check_decoding(as_array, image_size, background)
+    _check_decoding(as_array, image_size, resize, background)
     files, names = _class_files(Path(path), classes)
     paths = np.array([str(file) for found in files for file in found])
     target = np.repeat(np.array(names), [len(found) for found in files])
@@ -220,7 +225,7 @@ def load_image_folder(
             )
     data = paths
     if as_array:
-        data = read_images(paths, image_size=image_size, background=background)
+        data = read_images(paths, image_size=image_size, resize=resize, background=background)
     else:
         # Sizes may differ here: the estimator that reads the paths has an image_size.
         ImageFiles(paths, image_size=(1, 1))
@@ -234,9 +239,11 @@ def load_image_folder(
     return _as_bunch(data, target, names, return_X_y, skipped=skipped)
 
 
-def _check_decoding(as_array: bool, image_size: Any, background: Any) -> None:
+def _check_decoding(as_array: bool, image_size: Any, resize: str, background: Any) -> None:
     """Refuse parameters of decoding if images are not decoded."""
     colour = parse_colour(background)
+    if resize != "stretch" and image_size is None:
+        raise ValueError(f"resize={resize!r} needs image_size, the size to bring images to.")
     for name, value, changes in (
         ("image_size", image_size, image_size is not None),
         ("background", background, colour != WHITE),

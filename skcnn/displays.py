@@ -12,8 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from .image.augmentation import as_numpy, read_if_paths, refuse_for_arrays
-from .image.files import WHITE, Array, as_paths, read_images
+from .image.arrays import ImageArrays, as_numpy, images_as_rows, is_image_list
+from .image.files import Array, as_paths, read_images
+from .image.sizes import WHITE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +71,8 @@ class AugmentationDisplay:
         *,
         n_variants: int = 6,
         random_state: int | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
         background: str | Sequence[int] = "white",
         ax: Axes | None = None,
     ) -> Self:
@@ -80,12 +83,16 @@ class AugmentationDisplay:
         estimator : ImageAugmenter
             The augmentation; its ``transform`` is called with `random_state`.
         X : array-like of shape (n_images, height, width[, channels]) or (n_images,)
-            The images, or paths of image files of one size. If there are neither one nor three
-            channels, the first is drawn.
+            The images, or paths of image files, or a list of images. If there are neither one nor
+            three channels, the first is drawn.
         n_variants : int, default=6
             Variants of each image.
         random_state : int, default=None
             Seed of the augmentation.
+        image_size : int or tuple of (height, width), default=None
+            Size to resize the images to. None refuses images of different sizes.
+        resize : {"stretch", "crop", "pad"}, default="stretch"
+            How, as in the estimators.
         background : str or tuple of (red, green, blue), default="white"
             Colour behind the transparent pixels of image files.
         ax : matplotlib.axes.Axes, default=None
@@ -96,7 +103,7 @@ class AugmentationDisplay:
         AugmentationDisplay
             The display, drawn.
         """
-        X = read_if_paths(X, background)
+        X = images_as_rows(X, image_size=image_size, resize=resize, background=background)[:]
         images = check_images(X)
         # One call for all variants, so that mixup has partners for a single image, too.
         changed = estimator.transform(np.repeat(X, n_variants, 0), random_state=random_state)
@@ -393,6 +400,7 @@ class MisclassifiedImagesDisplay:
         MisclassifiedImagesDisplay
             The display, drawn.
         """
+        has_background = as_paths(X) is not None or is_image_list(X)
         return cls.from_predictions(
             X,
             y,
@@ -402,7 +410,7 @@ class MisclassifiedImagesDisplay:
             class_names=class_names,
             n_columns=n_columns,
             figure=figure,
-            background="white" if as_paths(X) is None else _background(estimator),
+            background=_background(estimator) if has_background else "white",
         )
 
     @classmethod
@@ -448,11 +456,10 @@ class MisclassifiedImagesDisplay:
         MisclassifiedImagesDisplay
             The display, drawn.
         """
-        # Files are read one by one, because their sizes may differ.
         paths = as_paths(X)
-        if paths is None:
-            X = check_images(X)
-            refuse_for_arrays(X, None, background)
+        is_list = paths is None and is_image_list(X)
+        if paths is None and not is_list:
+            X = check_images(images_as_rows(X, background=background))
         y_true, y_proba = np.asarray(y_true), check_array(y_proba, input_name="y_proba")
         classes = np.asarray(classes)
         names = classes if class_names is None else np.asarray(class_names)
@@ -466,10 +473,13 @@ class MisclassifiedImagesDisplay:
         probability = y_proba.max(axis=1)
         wrong = np.flatnonzero(classes[best] != y_true)
         rows = wrong[np.argsort(-probability[wrong], kind="stable")][:n_images]
-        if paths is None:
-            chosen = list(X[rows])
-        else:
+        # Of many sizes one by one.
+        if paths is not None:
             chosen = [read_images([path], background=background)[0] for path in paths[rows]]
+        elif is_list:
+            chosen = [ImageArrays([X[row]], background=background)[:][0] for row in rows]
+        else:
+            chosen = list(X[rows])
         shown = dict(zip(classes.tolist(), names.tolist(), strict=True))
         true = np.array([shown.get(label, label) for label in y_true[rows].tolist()])
         display = cls(chosen, true, names[best[rows]], probability[rows])
@@ -683,15 +693,7 @@ class SaliencyDisplay:
                     f"{len(codes)} images; got {y.tolist()}."
                 )
             codes = np.searchsorted(classes, y)
-        paths = as_paths(X)
-        if paths is not None:
-            X = read_images(
-                paths,
-                shape=estimator.input_shape_,
-                image_size=estimator.image_size_,
-                background=estimator.background_,
-            )
-        images = np.asarray(X).reshape(-1, *estimator.input_shape_)
+        images = estimator._check_inputs(X)[:]  # as the network sees them
         rows = np.arange(len(codes))
         maps = grad_cam(estimator.model_, images, codes)
         display = cls(check_images(images), maps, classes[codes], probability[rows, codes])
@@ -741,9 +743,8 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     ndarray of shape (n_images, height, width), float32
         The maps, from 0 to 1.
     """
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
     output = model.layers[-1]
-    both = keras.Model(model.input, [last.output, output.input])
+    both = keras.Model(model.input, [_last_maps(model), output.input])
     with tf.GradientTape() as tape:
         outputs, features = both(tf.cast(images, tf.float32), training=False)
         # The score before softmax, whose gradient does not depend on the other classes.
@@ -755,6 +756,17 @@ def grad_cam(model: keras.Model, images: Array, codes: Array) -> Array:
     highest = maps.max(axis=(1, 2), keepdims=True)
     scaled: Array = np.divide(maps, highest, out=np.zeros_like(maps), where=highest > 0)
     return scaled
+
+
+def _last_maps(model: keras.Model) -> Any:
+    """Return the outputs of the last convolution, of a pretrained network all that it averages."""
+    pooled = [
+        layer.input
+        for layer in model.layers
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D)
+    ]
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    return pooled[-1] if pooled else convolutions[-1].output
 
 
 def _convolutions(estimator: Any) -> list[keras.layers.Layer]:

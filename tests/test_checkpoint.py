@@ -279,7 +279,8 @@ IMAGES = {
         (ImageAugmenter(width_shift_range=0.3, fill_mode="wrap"), AUGMENTED, True),
         (ImageAugmenter(fill_mode="wrap"), {}, False),
     ],
-    "image_size": [((8, 8), {}, False)],
+    "image_size": [((8, 8), {}, False), (8, {}, False), (6, {}, True)],
+    "resize": [("crop", {"image_size": 8}, False)],
     "background": [("#ffffff", {}, False)],
     "flip_averaging": [
         (True, {}, False),

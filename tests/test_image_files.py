@@ -417,10 +417,8 @@ def test_backgrounds_and_sizes_without_effect_are_refused(folder):
         lambda: ImageAugmenter().transform(pixels, background="black"),
         lambda: AugmentationDisplay.from_estimator(ImageAugmenter(), pixels, background="black"),
     ):
-        with pytest.raises(ValueError, match=r"background=.* image files only"):
+        with pytest.raises(ValueError, match=r"background=.* is for transparent pixels"):
             call()
-    with pytest.raises(ValueError, match=r"image_size=\(3, 3\) is for image files only"):
-        SampleGenerator(pixels, y, batch_size=2, image_size=(3, 3))
     for name, value in (("background", "black"), ("image_size", (2, 2))):
         with pytest.raises(ValueError, match=f"{name}=.*set as_array=True"):
             load_image_folder(root, **{name: value})
@@ -868,7 +866,11 @@ def test_bad_files_stop_fit_and_predict(folder, tmp_path):
     [
         ({"image_size": (6,)}, r"image_size must be \(height, width\)"),
         ({"image_size": (6, 0)}, "image_size must be .* positive"),
-        ({"image_size": 6}, "'image_size' parameter"),
+        ({"image_size": 0}, "image_size must be .* positive"),
+        ({"image_size": True}, "image_size must be .* positive"),
+        ({"image_size": 6.0}, "'image_size' parameter"),
+        ({"resize": "fit"}, "'resize' parameter"),
+        ({"resize": "crop"}, "resize='crop' needs image_size"),
         ({"image_size": (6, 8), "input_shape": (5, 8, 3)}, "input_shape=.* is not of image_size"),
         ({"input_shape": (5, 8, 3)}, "6x8 pixels where 5x8 are expected"),
     ],
@@ -877,11 +879,6 @@ def test_bad_sizes_are_refused(folder, parameters, message):
     X, y = load_image_folder(folder[0], return_X_y=True)
     with pytest.raises(ValueError, match=message):
         net(**parameters).fit(X, y)
-
-
-def test_image_size_does_not_resize_arrays(folder):
-    with pytest.raises(ValueError, match=r"image_size=\(3, 3\) resizes image files only"):
-        net(image_size=(3, 3)).fit(folder[1], [0, 1] * 30)
 
 
 MEMORY = """

@@ -99,7 +99,7 @@ def _restored(content: Any) -> Any:
     estimator: Any = content.get("estimator") if isinstance(content, dict) else content
     if not hasattr(estimator, "_restore"):
         raise LoadError(f"it contains a {type(estimator).__name__} instead of an estimator")
-    if estimator.checkpoint_dir is not None:  # files of version 0.1.0
+    if getattr(estimator, "checkpoint_dir", None) is not None:  # files of version 0.1.0
         warnings.warn(
             f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is ignored; set it again to "
             "write checkpoints.",

@@ -181,8 +181,8 @@ class BestWeights(keras.callbacks.EarlyStopping):
         )
         self.diverged = False
         self.resumed = False
-        self.best = None
-        self.best_epoch = done - 1
+        self.best: float | None = None
+        self.best_epoch: int = done - 1
 
     @property
     def stops_early(self) -> bool:
@@ -275,6 +275,13 @@ class ProgressBar(keras.callbacks.Callback):
         Batches per epoch.
     done : int, default=0
         Epochs that are done.
+
+    Attributes
+    ----------
+    goes_on : bool
+        Whether another phase of the training follows, which shows in the same bar.
+    remaining : int
+        To be set before that: its epochs.
     """
 
     def __init__(self, epochs: int, n_batches: int, done: int = 0) -> None:
@@ -282,8 +289,15 @@ class ProgressBar(keras.callbacks.Callback):
         self.epochs = epochs
         self.n_batches = n_batches
         self.done = done
+        self.goes_on = False
+        self.remaining = 0
+        self.bar: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.bar is not None:
+            # An earlier phase may have stopped early.
+            self.bar.total = self.bar.n + self.params["steps"] * self.remaining
+            return
         # disable=None disables the bar where stderr is not a terminal, except in notebooks.
         self.bar = tqdm(
             total=(self.epochs - self.done) * self.n_batches,
@@ -301,4 +315,5 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.bar.close()
+        if not self.goes_on:
+            self.bar.close()

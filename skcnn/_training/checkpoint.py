@@ -45,6 +45,10 @@ class Saved:
         The logs of the epochs.
     best : dict
         The best weights so far and the rest of the state of early stopping.
+    phase : int
+        The number of the phase, in a training of several.
+    first : int or None
+        Epochs before it. None in files of version 0.1.0.
     """
 
     identity: dict[str, str]
@@ -53,6 +57,8 @@ class Saved:
     state: dict[str, Any]
     history: dict[str, list[float]]
     best: dict[str, Any]
+    phase: int = 0
+    first: int | None = None
 
 
 def digest(value: Any) -> str:
@@ -169,8 +175,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes
     ----------
-    saved : Saved or None
-        The checkpoint to resume from.
+    phase : int
+        To be set: the number of the phase, in a training of several.
     capture : callable
         Set by the training run: takes whether all epochs are done and returns the fields of
         :class:`Saved` that it owns.
@@ -190,11 +196,23 @@ class Checkpoint(keras.callbacks.Callback):
         self.path = self.folder / NAME
         self.seed = seed
         self.capture: Callable[[bool], dict[str, Any]]
-        self.saved: Saved | None = None
+        self.phase = 0
+        self._found: Saved | None = None
         if self.path.exists():
-            self.saved = _archive.read(self.path, KIND, lambda content: Saved(**content))
-            self._compare(self.saved.identity)
-            self.seed = self.saved.seed
+            self._found = _archive.read(self.path, KIND, lambda content: Saved(**content))
+            self._compare(self._found.identity)
+            self.seed = self._found.seed
+
+    @property
+    def saved(self) -> Saved | None:
+        """What an earlier process has written in this phase."""
+        found = self._found
+        return found if found is not None and found.phase == self.phase else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether an earlier process has come to a later phase."""
+        return self._found is not None and self._found.phase > self.phase
 
     def _compare(self, other: dict[str, str]) -> None:
         names = {**self.identity, **other}
@@ -216,5 +234,5 @@ class Checkpoint(keras.callbacks.Callback):
 
     def write(self, finished: bool) -> None:
         """Write the checkpoint."""
-        saved = Saved(self.identity, self.seed, **self.capture(finished))
+        saved = Saved(self.identity, self.seed, phase=self.phase, **self.capture(finished))
         _archive.write(self.path, KIND, vars(saved))

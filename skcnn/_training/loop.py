@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -20,9 +21,54 @@ from .callbacks import (
     restored_epoch,
 )
 from .checkpoint import Checkpoint, Saved
+from .division import Division, Samples
 from .network import CompiledNetwork, State
 from .optimizers import SCHEDULES
 from .scoring import ValidationScore
+
+
+@dataclass
+class Training:
+    """All that a training run, or the phases of one, need.
+
+    Attributes
+    ----------
+    samples : Samples
+        The samples.
+    division : Division
+        Their use.
+    reset : bool
+        Whether to start anew.
+    epochs : int
+        Epochs to train for.
+    schedule : str or keras.optimizers.schedules.LearningRateSchedule
+        How the learning rate moves.
+    optimizer : keras.optimizers.Optimizer
+        What to train with.
+    checkpoint : Checkpoint or None
+        Where the state is written.
+    build_seed, order_seed : int
+        Seeds of the weights and of the order of the samples.
+    is_whole : bool
+        Whether it is a whole fit, not a part of the data in ``partial_fit``.
+    bar : ProgressBar, default=None
+        What shows the progress of several phases. None makes one.
+    best : tuple of (value, epoch), default=None
+        The best of an earlier phase, as early stopping compares, and its epoch, from 0.
+    """
+
+    samples: Samples
+    division: Division
+    reset: bool
+    epochs: int
+    schedule: Any
+    optimizer: keras.optimizers.Optimizer
+    checkpoint: Checkpoint | None
+    build_seed: int
+    order_seed: int
+    is_whole: bool
+    bar: ProgressBar | None = None
+    best: tuple[float | None, int] | None = None
 
 
 class TrainingRun:
@@ -48,6 +94,10 @@ class TrainingRun:
         Epochs without improvement before early stopping.
     checkpoint : Checkpoint or None
         Writes the state, and has the state of an interrupted run to resume.
+    bar : ProgressBar, default=None
+        What shows the progress. None makes one.
+    best : tuple of (value, epoch), default=None
+        What an earlier phase ended with, which it starts from, and the epoch, from 0.
 
     Attributes
     ----------
@@ -69,6 +119,8 @@ class TrainingRun:
         monitor: tuple[str, str] | None,
         patience: int,
         checkpoint: Checkpoint | None,
+        bar: ProgressBar | None = None,
+        best: tuple[float | None, int] | None = None,
     ) -> None:
         self.network = network
         self.batches = batches
@@ -82,6 +134,9 @@ class TrainingRun:
             self.best = BestWeights("loss", "min", done=self.first)
         else:
             self.best = BestWeights(*monitor, patience, done=self.first)
+        if best is not None:
+            self.best.best, self.best.best_epoch = best
+        self.bar = bar
         if checkpoint is not None:
             checkpoint.capture = self._capture
             if checkpoint.saved is not None:
@@ -107,7 +162,7 @@ class TrainingRun:
             own.append(self._cycle(schedule, optimizer, watched=bool(callbacks)))
         own += [EpochLog(self.history), self.best]
         if verbose == 1:
-            own.append(ProgressBar(self.last, len(self.batches), self.done))
+            own.append(self.bar or ProgressBar(self.last, len(self.batches), self.done))
         if self.checkpoint is not None:
             own.append(self.checkpoint)  # last, after all others have processed the epoch
         saved = None if self.checkpoint is None else self.checkpoint.saved
@@ -135,6 +190,8 @@ class TrainingRun:
     def _resume(self, saved: Saved) -> None:
         self.network.load(State(**saved.state))
         self.history = saved.history
+        if saved.first is not None:
+            self.first, self.last = saved.first, self.last - self.first + saved.first
         self.best.progress = saved.best
 
     def _capture(self, finished: bool) -> dict[str, Any]:
@@ -143,6 +200,7 @@ class TrainingRun:
             "finished": finished,
             "state": vars(self.network.state()),
             "history": self.history,
+            "first": self.first,
             "best": self.best.progress,
         }
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from .._compat import eager_in, skip_gradient_sum
 from .._files.archive import KERAS_CLASSES, LOADABLE, Keyed, LoadError
+from .optimizers import scale_rates
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -140,6 +141,7 @@ class CompiledNetwork:
         target = keras.ops.zeros((1, *self.model.output_shape[1:]))
         self.model.compute_metrics(None, target, target)
         self._seeds = seed_variables(self.model)
+        scale_rates(optimizer, rate_shares(self.model))
         self._feeds: dict[Hashable, Feed] = {}
         self.first = self.state()
 
@@ -147,14 +149,7 @@ class CompiledNetwork:
         """Reset all variables to the initial values for this seed."""
         self.load(self.first)
         rng = np.random.default_rng(seed)
-        brought = set(map(id, brought_weights(self.model)))
-        for variable in self.model.weights:
-            if len(variable.shape) > 1 and id(variable) not in brought:
-                kind = keras.initializers.GlorotUniform
-                if variable.name == "recurrent_kernel":
-                    kind = keras.initializers.Orthogonal
-                draw = kind(seed=int(rng.integers(2**31)))
-                variable.assign(draw(variable.shape, dtype=variable.dtype))
+        draw_weights(self.model, rng)
         for state in self._seeds:
             state.assign(np.array([rng.integers(2**31), 0]))
 
@@ -289,6 +284,31 @@ def keep_weights(layer: keras.layers.Layer) -> None:
     layer.keeps_weights = True
     for inner in getattr(layer, "layers", ()):
         keep_weights(inner)
+
+
+def draw_weights(model: keras.Model, rng: np.random.Generator) -> None:
+    """Draw the weights of all layers that bring none."""
+    brought = set(map(id, brought_weights(model)))
+    for variable in model.weights:
+        if len(variable.shape) > 1 and id(variable) not in brought:
+            kind = keras.initializers.GlorotUniform
+            if variable.name == "recurrent_kernel":
+                kind = keras.initializers.Orthogonal
+            draw = kind(seed=int(rng.integers(2**31)))
+            variable.assign(draw(variable.shape, dtype=variable.dtype))
+
+
+def rate_shares(model: keras.Model) -> list[tuple[Any, float]]:
+    """List the variables that are trained at a share of the learning rate, and the shares.
+
+    A builder sets ``learning_rate_share`` on layers.
+    """
+    return [
+        (variable, layer.learning_rate_share)
+        for layer in model.layers
+        if getattr(layer, "learning_rate_share", 1.0) != 1.0
+        for variable in layer.trainable_variables
+    ]
 
 
 def brought_weights(layer: keras.layers.Layer) -> list[Any]:

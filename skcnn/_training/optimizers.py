@@ -287,6 +287,22 @@ def _copied(
     return type(optimizer).from_config({**config, **given})
 
 
+def scale_rates(optimizer: keras.optimizers.Optimizer, shares: list[tuple[Any, float]]) -> None:
+    """Have an optimizer update some variables at a share of its learning rate."""
+    if not shares:
+        return
+    # Keras hands over its own variable or TensorFlow's under it.
+    factors = {
+        id(each): share for variable, share in shares for each in (variable, variable.value)
+    }
+    update = optimizer.update_step
+
+    def scaled(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        update(gradient, variable, learning_rate * factors.get(id(variable), 1.0))
+
+    optimizer.update_step = scaled
+
+
 def check_floatx() -> None:
     """Check that Keras's default dtype is float32, as optimizers and losses use it."""
     if keras.config.floatx() != "float32":

@@ -21,7 +21,8 @@ from .._training.batches import BatchGenerator
 from .._training.network import compiles
 from .._typing import BaseEstimator
 from ..heads import OneHot
-from .files import WHITE, ImageFiles, as_paths, parse_colour, read_images
+from .arrays import as_numpy, as_rows, images_as_rows
+from .layers import RandomPart
 from .pixels import value_range
 
 Array = NDArray[Any]
@@ -31,18 +32,11 @@ Array = NDArray[Any]
 # fuse: they then take a tenth of the time, after half a second of compiling.
 FUSED_VALUES = 2**24
 
+# How much of what is around an image a zoom shows at most, in sides of the image.
+MAX_ZOOM = 4.0
 
-def as_numpy(X: Any, name: str) -> Any:
-    """Convert an array of another library of the array API standard, return all else as it is."""
-    if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
-        return X
-    try:
-        return np.asarray(X)
-    except Exception as error:  # a library's own, where the array is on a device
-        raise ValueError(
-            f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
-            "convert it to a NumPy array."
-        ) from error
+# Layers that mix images, and with them their labels.
+MIXING = (keras.layers.MixUp, keras.layers.CutMix)
 
 
 @loadable
@@ -65,8 +59,11 @@ class ImageAugmenter(BaseEstimator):
         pixels, which keeps images sharp.
     height_shift_range : float, default=0
         Largest shift up or down, as a fraction of the height.
-    zoom_range : float, default=0
-        Height and width are zoomed by factors from ``1 - zoom_range`` to ``1 + zoom_range``.
+    zoom_range : float or tuple of (low, high), default=0
+        A float zooms height and width by factors from ``1 - zoom_range`` to ``1 + zoom_range``,
+        about the middle. A tuple shows a part of the image, at a random place, whose sides are
+        shares of those of the image from `low` to `high`, such as ``(0.5, 1)`` for photographs;
+        beyond 1 there is more than the image.
     horizontal_flip : bool, default=False
         Mirror left and right, with probability 0.5.
     vertical_flip : bool, default=False
@@ -82,6 +79,14 @@ class ImageAugmenter(BaseEstimator):
     mixup : float, default=0
         Concentration of the beta distribution that the shares of two mixed images and of their
         labels are drawn from [2]_. 0.2 is usual; 0 mixes nothing.
+    cutmix : float, default=0
+        Concentration of the beta distribution that the areas of boxes are drawn from, which are
+        replaced by those of another image, and the labels are mixed alike [3]_; 0 to 1. 1 is
+        usual; 0 mixes nothing.
+    rand_augment : float, default=0
+        Strength of two changes for each batch, drawn from eleven [4]_: shears, shifts, rotations,
+        changes of brightness, colour, contrast, sharpness and the number of grey levels,
+        solarization, and the spread of contrasts; 0 to 1. For images of three channels.
     fill_mode : {"reflect", "wrap", "nearest", "constant"}, default="reflect"
         What shifts, rotations and zooms put where the image ends; ``"constant"`` is 0.
 
@@ -116,6 +121,10 @@ class ImageAugmenter(BaseEstimator):
     .. [1] T. DeVries and G. W. Taylor, "Improved Regularization of Convolutional Neural
        Networks with Cutout", 2017.
     .. [2] H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+    .. [3] S. Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
+       Localizable Features", ICCV 2019.
+    .. [4] E. D. Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced
+       Search Space", NeurIPS 2020.
 
     Examples
     --------
@@ -132,13 +141,15 @@ class ImageAugmenter(BaseEstimator):
         "rotation_range": [Interval(Real, 0, 180, closed="both")],
         "width_shift_range": [Interval(Real, 0, 1, closed="left")],
         "height_shift_range": [Interval(Real, 0, 1, closed="left")],
-        "zoom_range": [Interval(Real, 0, 1, closed="left")],
+        "zoom_range": [Interval(Real, 0, 1, closed="left"), tuple, list],
         "horizontal_flip": ["boolean"],
         "vertical_flip": ["boolean"],
         "brightness_range": [Interval(Real, 0, 1, closed="both")],
         "contrast_range": [Interval(Real, 0, 1, closed="both")],
         "cutout": [Interval(Real, 0, 1, closed="left")],
         "mixup": [Interval(Real, 0, None, closed="left")],
+        "cutmix": [Interval(Real, 0, 1, closed="both")],
+        "rand_augment": [Interval(Real, 0, 1, closed="both")],
         "fill_mode": [StrOptions({"reflect", "wrap", "nearest", "constant"})],
     }
 
@@ -148,13 +159,15 @@ class ImageAugmenter(BaseEstimator):
         rotation_range: float = 0,
         width_shift_range: float = 0,
         height_shift_range: float = 0,
-        zoom_range: float = 0,
+        zoom_range: float | Sequence[float] = 0,
         horizontal_flip: bool = False,
         vertical_flip: bool = False,
         brightness_range: float = 0,
         contrast_range: float = 0,
         cutout: float = 0,
         mixup: float = 0,
+        cutmix: float = 0,
+        rand_augment: float = 0,
         fill_mode: str = "reflect",
     ) -> None:
         self.rotation_range = rotation_range
@@ -167,25 +180,37 @@ class ImageAugmenter(BaseEstimator):
         self.contrast_range = contrast_range
         self.cutout = cutout
         self.mixup = mixup
+        self.cutmix = cutmix
+        self.rand_augment = rand_augment
         self.fill_mode = fill_mode
 
     def transform(
-        self, X: Any, *, random_state: int | None = None, background: str | Sequence[int] = "white"
+        self,
+        X: Any,
+        *,
+        random_state: int | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
+        background: str | Sequence[int] = "white",
     ) -> Array:
         """Augment images for a look at them.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, height, width[, channels]) or (n_samples,)
-            The images, or paths of image files of one size.
+            The images, or paths of image files, or a list of images.
         random_state : int, default=None
             Seed of the changes.
+        image_size : int or tuple of (height, width), default=None
+            Size to resize the images to. None refuses images of different sizes.
+        resize : {"stretch", "crop", "pad"}, default="stretch"
+            How, as in the estimators.
         background : str or tuple of (red, green, blue), default="white"
             What the transparent pixels of image files show.
 
         Returns
         -------
-        ndarray of the shape of X
+        ndarray of the shape of X, or (n_samples, height, width, channels) where it is resized
             Changed images, of the dtype of X where that is uint8 or floating and else float32.
 
         Raises
@@ -193,8 +218,13 @@ class ImageAugmenter(BaseEstimator):
         ValueError
             If X are not images or a parameter is out of its range.
         """
-        X = read_if_paths(X, background)
-        images = check_array(X, ensure_2d=False, allow_nd=True, input_name="X")
+        X = images_as_rows(X, image_size=image_size, resize=resize, background=background)
+        images = check_array(
+            X[:] if hasattr(X, "fingerprint") else X,
+            ensure_2d=False,
+            allow_nd=True,
+            input_name="X",
+        )
         if images.ndim not in (3, 4):
             raise ValueError(
                 "X must be images of shape (n_samples, height, width[, channels]), got an array "
@@ -202,7 +232,7 @@ class ImageAugmenter(BaseEstimator):
             )
         batches = SampleGenerator(
             images[..., None] if images.ndim == 3 else images,
-            np.eye(2, dtype=np.float32)[np.zeros(len(images), int)],  # only mixup looks at them
+            np.eye(2, dtype=np.float32)[np.zeros(len(images), int)],  # only mixing looks at them
             batch_size=len(images),
             augmentation=self,
             shuffle=False,
@@ -221,7 +251,19 @@ class ImageAugmenter(BaseEstimator):
         check_params(self)
         if not self._does_something():
             return None
+        self._check_zoom()
         return PreparedAugmentation(self, X, y, rows, batch_size)
+
+    def _check_zoom(self) -> None:
+        if not isinstance(self.zoom_range, Sequence):
+            return
+        shares = tuple(self.zoom_range)
+        if len(shares) != 2 or not all(isinstance(each, Real) for each in shares):
+            raise ValueError(f"zoom_range must be a number or (low, high), got {shares!r}.")
+        if not 0 < shares[0] <= shares[1] <= MAX_ZOOM:
+            raise ValueError(
+                f"zoom_range=(low, high) must have 0 < low <= high <= {MAX_ZOOM}, got {shares!r}."
+            )
 
     def _does_something(self) -> bool:
         settings = self.get_params(deep=False)
@@ -240,7 +282,17 @@ class ImageAugmenter(BaseEstimator):
         options = {"seed": 0, "data_format": "channels_last", "dtype": "float32"}
         fill = {"fill_mode": self.fill_mode, "fill_value": 0.0, **options}
         bounded = {"value_range": value_range, **options}
-        made = []
+        return [
+            *self._moving(fill),
+            *self._recolouring(bounded, options),
+            *([layers.MixUp(float(self.mixup), **options)] if self.mixup else []),
+            # Given one number, Keras draws the concentration from 0 up to it.
+            *([layers.CutMix((float(self.cutmix),) * 2, **options)] if self.cutmix else []),
+        ]
+
+    def _moving(self, fill: dict[str, Any]) -> list[keras.layers.Layer]:
+        """Make the layers that shift, rotate and zoom."""
+        layers, made = keras.layers, []
         if self.width_shift_range or self.height_shift_range:
             made.append(
                 layers.RandomTranslation(
@@ -252,8 +304,21 @@ class ImageAugmenter(BaseEstimator):
             )
         if self.rotation_range:
             made.append(layers.RandomRotation(self.rotation_range / 360, **fill))
-        if self.zoom_range:
+        if isinstance(self.zoom_range, Sequence):
+            low, high = map(float, self.zoom_range)
+            made.append(RandomPart(low, high, fill_mode=self.fill_mode))
+        elif self.zoom_range:
             made.append(layers.RandomZoom(float(self.zoom_range), float(self.zoom_range), **fill))
+        return made
+
+    def _recolouring(
+        self, bounded: dict[str, Any], options: dict[str, Any]
+    ) -> list[keras.layers.Layer]:
+        """Make the layers that change pixels, the first of which XLA cannot compile."""
+        layers, made = keras.layers, []
+        if self.rand_augment:
+            made.append(layers.RandAugment(factor=float(self.rand_augment), **bounded))
+            made[-1].supports_jit = False
         if self.horizontal_flip:
             made.append(layers.RandomFlip("horizontal", **options))
         if self.vertical_flip:
@@ -265,14 +330,10 @@ class ImageAugmenter(BaseEstimator):
             factor = (float(self.contrast_range),) * 2
             made.append(layers.RandomContrast(factor, **bounded))
         if self.cutout:
-            area = float(self.cutout) ** 2
+            area, middle = float(self.cutout) ** 2, sum(bounded["value_range"]) / 2
             made.append(
-                layers.RandomErasing(
-                    (1.0, 1.0), scale=(area, area), fill_value=sum(value_range) / 2, **bounded
-                )
+                layers.RandomErasing((1.0, 1.0), scale=(area, area), fill_value=middle, **bounded)
             )
-        if self.mixup:
-            made.append(layers.MixUp(float(self.mixup), **options))
         return made
 
 
@@ -291,8 +352,9 @@ class SampleGenerator(BatchGenerator):
     Parameters
     ----------
     X : array of shape (n_samples, ...) or array-like of paths of shape (n_samples,)
-        The inputs, of any real dtype; a `numpy.memmap` stays on disk. Augmentation needs
-        images, of shape (n_samples, height, width, channels).
+        The inputs, of any real dtype; a `numpy.memmap` stays on disk. A list of images of many
+        sizes is taken, too. Augmentation needs images, of shape (n_samples, height, width,
+        channels).
     y : array-like of shape (n_samples, ...)
         The targets, or what reads like an array by rows. Under mixup integer labels become
         one-hot rows, for a loss such as ``categorical_crossentropy``.
@@ -308,10 +370,12 @@ class SampleGenerator(BatchGenerator):
         Seed of the orders and the augmentation. None takes one from the operating system.
     indices : array-like of int, default=None
         The rows to use. None uses all of them.
-    image_size : tuple of (height, width), default=None
-        Size to resize image files to. None refuses files of different sizes.
+    image_size : int or tuple of (height, width), default=None
+        Size to resize images to. None refuses images of different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How, as in the estimators.
     background : str or tuple of (red, green, blue), default="white"
-        What the transparent pixels of image files show.
+        What transparent pixels and padding show.
     workers : int, default=1
         Threads that prepare batches.
 
@@ -362,7 +426,8 @@ class SampleGenerator(BatchGenerator):
         shuffle: bool = True,
         random_state: int | None = None,
         indices: Any = None,
-        image_size: Sequence[int] | None = None,
+        image_size: int | Sequence[int] | None = None,
+        resize: str = "stretch",
         background: str | Sequence[int] = "white",
         workers: int = 1,
     ) -> None:
@@ -372,15 +437,9 @@ class SampleGenerator(BatchGenerator):
             {name: given[name] for name in self._parameter_constraints},
             caller_name=type(self).__name__,
         )
-        paths = as_paths(X)
-        if paths is None:
-            X = _rows_of(as_numpy(X, "X"))
-            refuse_for_arrays(X, image_size, background)
-        else:
-            X = ImageFiles(paths, image_size=image_size, background=background)
         super().__init__(
-            X,
-            _rows_of(as_numpy(y, "y")),
+            images_as_rows(X, image_size=image_size, resize=resize, background=background),
+            as_rows(as_numpy(y, "y")),
             sample_weight,
             batch_size=batch_size,
             augmentation=augmentation,
@@ -422,10 +481,15 @@ class PreparedAugmentation:
                 "augmentation needs images: X must have shape (n_samples, height, width, "
                 f"channels), got {X.shape}."
             )
-        self.mixes = bool(augmentation.mixup)
+        if augmentation.rand_augment and shape[2] != 3:
+            raise ValueError(
+                f"rand_augment changes colours, but X has images of {shape[2]} channels; it needs "
+                "three."
+            )
+        self.mixes = bool(augmentation.mixup or augmentation.cutmix)
         self.targets = _mixable(y) if self.mixes else y
         self._augment, self._n_states = compile_augmentation(
-            tuple(sorted(augmentation.get_params(deep=False).items())),
+            _hashable(augmentation.get_params(deep=False)),
             shape,
             value_range(X, rows),
             # Only whole batches, as XLA compiles for one batch size.
@@ -455,41 +519,23 @@ class PreparedAugmentation:
         return images, share, total[:, 0].astype(weight.dtype)
 
 
+def _hashable(settings: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (name, tuple(value) if isinstance(value, Sequence) and name == "zoom_range" else value)
+        for name, value in sorted(settings.items())
+    )
+
+
 def _mixable(y: Any) -> Any:
     """Return targets whose weighted means are targets."""
     if y.ndim > 1:
         return y
     if y.dtype.kind not in "iu" or y.min() < 0:
         raise ValueError(
-            f"mixup mixes labels: y must be one-hot rows or integers from 0, got {y.dtype} values."
+            "mixup and cutmix mix labels: y must be one-hot rows or integers from 0, got "
+            f"{y.dtype} values."
         )
     return OneHot(y, int(y.max()) + 1)
-
-
-def _rows_of(X: Any) -> Any:
-    """Return what makes its rows when they are read as it is, and all else as an array."""
-    return X if hasattr(X, "shape") and not hasattr(X, "__array__") else np.asarray(X)
-
-
-def read_if_paths(X: Any, background: Any) -> Any:
-    """Read images where X holds paths of files, and return all else as NumPy takes it."""
-    paths = as_paths(X)
-    if paths is not None:
-        return read_images(paths, background=background)
-    X = as_numpy(X, "X")
-    refuse_for_arrays(X, None, background)
-    return X
-
-
-def refuse_for_arrays(X: Any, image_size: Sequence[int] | None, background: Any) -> None:
-    """Refuse what is for image files only, unless arrays are so already."""
-    given = {}
-    if image_size is not None and tuple(image_size) != X.shape[1:3]:
-        given["image_size"] = image_size
-    if parse_colour(background) != WHITE:
-        given["background"] = background
-    for name, value in given.items():
-        raise ValueError(f"{name}={value!r} is for image files only, but X is an array.")
 
 
 @compiles(maxsize=32)
@@ -504,9 +550,9 @@ def compile_augmentation(
     Returns the function and the number of seeds. Batches of `fused_size` rows go through XLA.
     """
     layers = ImageAugmenter(**dict(settings))._layers(value_range)
-    # In their order: those that move pixels, which XLA cannot compile, those it can, and mixup.
+    # In their order: those that XLA cannot compile, those it can, and those that mix.
     first = sum(not layer.supports_jit for layer in layers)
-    last = len(layers) - sum(isinstance(layer, keras.layers.MixUp) for layer in layers)
+    last = len(layers) - sum(isinstance(layer, MIXING) for layer in layers)
 
     def run(part: slice, data: Any, states: Any) -> Any:
         seeds = [layer.generator.state for layer in layers[part]]
@@ -534,7 +580,7 @@ def compile_augmentation(
             tf.TensorSpec((fused_size if fuse else None, *shape), tf.float32),
             tf.TensorSpec((len(layers), 2), tf.int32),
         ]
-        if dict(settings)["mixup"]:
+        if last < len(layers):
             signature.append(tf.TensorSpec((None, None), tf.float32))
         function = tf.function(augment, autograph=False)
         return function.get_concrete_function(*signature)  # type: ignore[no-any-return]

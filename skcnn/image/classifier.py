@@ -18,7 +18,7 @@ from .._missing import check_no_missing
 from .._training.network import State
 from .._typing import ClassifierMixin
 from ..heads import ClassesHead, LabelsHead
-from .augmentation import as_numpy
+from .arrays import as_numpy
 from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
 from .notation import parse
 
@@ -68,13 +68,18 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -168,10 +173,16 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -329,7 +340,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         return X, self._head.encode(y)
 
     def _metadata(self) -> dict[str, Any]:
-        return {"labels": self.classes_.tolist()}
+        return {"labels": self.classes_.tolist(), **self._reading_metadata()}
 
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         if not hasattr(self, "multilabel_"):  # a file of version 0.1.0

@@ -6,21 +6,30 @@ import functools
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import joblib
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from .sizes import (
+    WHITE,
+    Colour,
+    check_resize,
+    fill_values,
+    in_parallel,
+    numeric_layers,
+    parse_colour,
+    parse_size,
+    resized,
+    write_layers,
+)
 
 Array = NDArray[Any]
-Colour = tuple[int, int, int]
 Result = TypeVar("Result")
 
 # Pillow's modes and the channels that their pixels need.
@@ -43,10 +52,8 @@ TURNS = {
 ORIENTATION = 0x0112
 BITS_PER_SAMPLE = 258
 
-WHITE = (255, 255, 255)
-
-# The shares of red, green and blue in grey (ITU-R BT.601), those of Pillow.
-LUMA = np.array([0.299, 0.587, 0.114])
+# The values of white of the kinds that have one.
+WHITES = {"uint8": 255.0, "uint16": 65535.0}
 
 # Integers up to here are exact in float32.
 EXACT = 2**24
@@ -99,8 +106,11 @@ class ImageFiles:
         three if any has colour, else one, and the size is that which all have.
     dtype : {"uint8", "uint16", "float32"}, default=None
         What the pixels of every file must be. None looks at the heads of the files.
-    image_size : tuple of (height, width), default=None
+    image_size : int or tuple of (height, width), default=None
         Size to resize the images to. None refuses images of another size.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        Change the aspect ratio, cut off what is beyond it, or fill what is missing with the
+        background.
     background : str or tuple of (red, green, blue), default="white"
         What transparent pixels show.
     check : bool, default=False
@@ -121,12 +131,14 @@ class ImageFiles:
         *,
         shape: tuple[int, int, int] | None = None,
         dtype: str | None = None,
-        image_size: Sequence[int] | None = None,
+        image_size: Any = None,
+        resize: str = "stretch",
         background: Any = "white",
         check: bool = False,
     ) -> None:
         self.paths = path_array(paths)
-        self.resize = image_size is not None
+        size = parse_size(image_size)
+        self.resize = check_resize(resize) if size is not None else None
         self.background = parse_colour(background)
         if shape is None or dtype is None or check:
             expect = functools.partial(self._expected_head, shape, dtype)
@@ -135,9 +147,10 @@ class ImageFiles:
                 raise _as_one(_merged(failed, unreadable(self.paths)), len(self.paths))
             dtype = _common_dtype(self.paths, heads)
             if shape is None:
-                size = image_size or _common_size(self.paths, heads)
-                shape = (int(size[0]), int(size[1]), max(head.channels for head in heads))
+                size = size or _common_size(self.paths, heads)
+                shape = (*size, max(head.channels for head in heads))
         self.dtype = np.dtype(dtype)
+        self._fill = self._padding(shape[-1])
         self.shape = (len(self.paths), *shape)
 
     def __len__(self) -> int:
@@ -150,7 +163,18 @@ class ImageFiles:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-        return _each_file(content, self.paths)[0], self.shape, self.background
+        # As it was before images could be cropped and padded.
+        how = () if self.resize in (None, "stretch") else (self.resize,)
+        return _each_file(content, self.paths)[0], self.shape, self.background, *how
+
+    def _padding(self, channels: int) -> Array:
+        """Return the pixel that padding shows."""
+        if self.resize == "pad" and self.dtype.name not in WHITES:
+            raise ValueError(
+                "resize='pad' fills with the background, whose value is not known of "
+                f"{KINDS[self.dtype.name]} image files; use resize='crop' or 'stretch'."
+            )
+        return fill_values(self.background, channels, (0.0, WHITES.get(self.dtype.name, 1.0)))
 
     def __getitem__(self, rows: Any) -> Array:
         paths = self.paths[rows]
@@ -163,7 +187,7 @@ class ImageFiles:
 
     def _expected_head(self, shape: Any, dtype: str | None, path: str) -> Head:
         with _opened(path) as image:
-            head = _head(image, self.background)
+            head = head_of(image, self.background)
             _check_dtype(head.dtype, dtype or head.dtype)
             if shape is not None and not self.resize:
                 _check_size(head[:2], shape[:2])
@@ -175,19 +199,13 @@ class ImageFiles:
     def _decode_into(self, path: str, out: Array) -> None:
         height, width, channels = out.shape
         with _opened(path) as image:
-            kind = _dtype(image)
+            kind = kind_of(image)
             _check_dtype(kind, out.dtype.name)
-            layers = _layers(image, path, kind, channels, self.background)
-            if self.resize:
-                layers = [
-                    layer.resize((width, height), Image.Resampling.BILINEAR) for layer in layers
-                ]
+            layers = layers_of(image, path, kind, channels, self.background)
+            if self.resize is not None:
+                layers = resized(layers, (height, width), self.resize, self._fill)
             _check_size(layers[0].size[::-1], (height, width))
-            if kind == "uint8":
-                out[:] = np.asarray(layers[0]).reshape(out.shape)
-            else:
-                pixels = np.dstack([np.asarray(layer) for layer in layers])
-                out[:] = np.rint(pixels) if kind == "uint16" else pixels
+            write_layers(layers, out)
 
 
 # Paths
@@ -240,21 +258,6 @@ def _is_column(X: Any) -> bool:
     return isinstance(shape, tuple) and len(shape) == 2 and shape[1] == 1
 
 
-def parse_colour(value: Any) -> Colour:
-    """Return a background as (red, green, blue)."""
-    try:
-        colour = ImageColor.getrgb(value) if isinstance(value, str) else tuple(value)
-    except (TypeError, ValueError):
-        colour = ()
-    whole = all(isinstance(part, Integral) and not isinstance(part, bool) for part in colour)
-    if len(colour) != 3 or not whole or not all(0 <= part <= 255 for part in colour):
-        raise ValueError(
-            "background must be the name of a colour that Pillow knows, such as 'white' or "
-            f"'#ff8000', or (red, green, blue) with integers from 0 to 255; got {value!r}."
-        )
-    return int(colour[0]), int(colour[1]), int(colour[2])
-
-
 # Many files
 
 
@@ -262,11 +265,14 @@ def read_images(
     paths: Any,
     *,
     shape: tuple[int, int, int] | None = None,
-    image_size: Sequence[int] | None = None,
+    image_size: Any = None,
+    resize: str = "stretch",
     background: Any = "white",
 ) -> Array:
     """Decode image files into one array of shape (n_samples, height, width, channels)."""
-    return ImageFiles(paths, shape=shape, image_size=image_size, background=background)[:]
+    return ImageFiles(
+        paths, shape=shape, image_size=image_size, resize=resize, background=background
+    )[:]
 
 
 def unreadable(paths: Any) -> list[UnreadableImageError]:
@@ -285,19 +291,13 @@ def _each_file(
         except UnreadableImageError as error:
             return error
 
-    # Pillow decodes outside Python's lock. One long run of rows a thread, because small images
-    # spend so little time there that handing them over singly would cost more.
-    n_threads = min(joblib.cpu_count(), 8, max(1, len(paths) // 8))
-    runs = zip(*(np.array_split(column, n_threads) for column in (paths, *columns)), strict=True)
     done: list[Result] = []
     failed: list[UnreadableImageError] = []
-    with ThreadPoolExecutor(n_threads) as pool:
-        for results in pool.map(lambda run: list(map(attempt, *run)), runs):
-            for result in results:
-                if isinstance(result, UnreadableImageError):
-                    failed.append(result)
-                else:
-                    done.append(result)
+    for result in in_parallel(attempt, paths, *columns):
+        if isinstance(result, UnreadableImageError):
+            failed.append(result)
+        else:
+            done.append(result)
     return done, failed
 
 
@@ -378,9 +378,10 @@ def _reason(path: str, error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _head(image: Image.Image, background: Colour) -> Head:
+def head_of(image: Image.Image, background: Colour) -> Head:
+    """Return what is known of an image that is not decoded yet."""
     # First what Pillow forgets when it decodes, as it does to find the tags of a PNG.
-    dtype = _dtype(image)
+    dtype = kind_of(image)
     is_grey = image.mode in GREY_MODES or _raw_mode(image).startswith("LA")
     shows_colour = image.has_transparency_data and len(set(background)) > 1
     width, height = image.size
@@ -423,7 +424,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _is_cut_to_8_bits(image: Any) -> bool:
     """Say whether Pillow would drop the low bytes of an image."""
-    if not image.tile:
+    if not getattr(image, "tile", None):  # decoded, or never a file
         return False
     codec, *_, arguments = image.tile[0]
     match image.format:
@@ -450,7 +451,7 @@ def _jpeg2000_bits(image: Any) -> int:
     return (head[sizes + 42] & 0x7F) + 1 if 0 <= sizes < len(head) - 42 else 8
 
 
-def _dtype(image: Image.Image) -> str:
+def kind_of(image: Image.Image) -> str:
     """Return the dtype of the pixels, which Pillow does not always keep."""
     is_wide = image.mode == "I" and image.format in ("PNG", "PPM")
     if is_wide or image.mode.startswith("I;16"):
@@ -467,7 +468,7 @@ def _dtype(image: Image.Image) -> str:
     return "uint16"
 
 
-def _layers(
+def layers_of(
     image: Image.Image, path: str, dtype: str, channels: int, background: Colour
 ) -> list[Image.Image]:
     """Decode an image upright, over the background: one image of bytes, or one a channel."""
@@ -478,24 +479,20 @@ def _layers(
     image.load()
     turn = TURNS.get(_orientation(image))
     if dtype == "uint8":
-        layers = [_as_bytes(image, channels, background)]
+        layers = [as_bytes(image, channels, background)]
     else:
         values = _as_values(image, path, background)
-        if values.shape[-1] > channels:
-            values = values @ LUMA[:, None]
-        layers = [
-            Image.fromarray(values[..., channel % values.shape[-1]].astype(np.float32))
-            for channel in range(channels)
-        ]
+        layers = numeric_layers(values, channels)
     return layers if turn is None else [layer.transpose(turn) for layer in layers]
 
 
 def _decode_alone(path: str) -> None:
     with _opened(path) as image:
-        _layers(image, path, _dtype(image), 3, WHITE)
+        layers_of(image, path, kind_of(image), 3, WHITE)
 
 
-def _as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:
+def as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:
+    """Return an image of 8 bits as grey or RGB, over the background."""
     mode = "L" if channels == 1 else "RGB"
     if not image.has_transparency_data:
         return image if image.mode == mode else image.convert(mode)

@@ -55,3 +55,47 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * (1 - share) + value * share)
         return outputs if is_image else outputs[:, 0, 0]
+
+
+class RandomPart(keras.layers.Layer):
+    """Show a part of each image, of a random size and at a random place, in the size of the whole.
+
+    Keras's RandomZoom zooms about the middle.
+
+    Parameters
+    ----------
+    low, high : float
+        The sides of the part, in shares of those of the image. Beyond 1 the image is a part.
+    fill_mode : {"reflect", "wrap", "nearest", "constant"}
+        What is shown beyond the image.
+    """
+
+    def __init__(self, low: float, high: float, fill_mode: str) -> None:
+        super().__init__(dtype="float32")
+        self.low = low
+        self.high = high
+        self.fill_mode = fill_mode
+        self.generator = keras.random.SeedGenerator(0)
+        self.supports_jit = False
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Show a part of each image of a batch."""
+        n_images, (height, width) = keras.ops.shape(images)[0], images.shape[1:3]
+
+        def draw(low: float, high: float) -> Any:
+            return keras.random.uniform((n_images,), low, high, seed=self.generator)
+
+        share, top, left = draw(self.low, self.high), draw(0.0, 1.0), draw(0.0, 1.0)
+        zero = keras.ops.zeros_like(share)
+        # From the pixels that are shown to those of the image.
+        rows = [share, zero, left * (1 - share) * (width - 1)]
+        columns = [zero, share, top * (1 - share) * (height - 1)]
+        transform = keras.ops.stack([*rows, *columns, zero, zero], axis=1)
+        return keras.ops.image.affine_transform(
+            images, transform, fill_mode=self.fill_mode, data_format="channels_last"
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the parameters."""
+        config = {"low": self.low, "high": self.high, "fill_mode": self.fill_mode}
+        return {**super().get_config(), **config}

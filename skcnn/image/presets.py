@@ -44,13 +44,18 @@ class FeedForward(Preset):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -144,10 +149,16 @@ class FeedForward(Preset):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -208,13 +219,18 @@ class MiniCNN(Preset):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -308,10 +324,16 @@ class MiniCNN(Preset):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -372,13 +394,18 @@ class StackedCNN(Preset):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -472,10 +499,16 @@ class StackedCNN(Preset):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -538,13 +571,18 @@ class VGGLite(Preset):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -638,10 +676,16 @@ class VGGLite(Preset):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float
@@ -714,13 +758,18 @@ class SpeedNet(Preset):
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
         changed.
-    image_size : tuple of (height, width), default=None
-        Size in pixels to which image files are resized. None refuses files of different sizes.
-        Arrays of images of another size are refused.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square: files, arrays, and
+        lists of arrays and of Pillow's images, in fit and in prediction. None refuses images of
+        different sizes.
+    resize : {"stretch", "crop", "pad"}, default="stretch"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`. The last two
+        need `image_size`.
     background : str or tuple of (red, green, blue), default="white"
-        Colour that replaces transparent pixels of image files: a name that Pillow knows, such as
-        "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are refused
-        with arrays.
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
     flip_averaging : bool, default=False
         Whether to average predictions over each image and its mirror image, which doubles the time
         of prediction. Use it only where mirroring left to right preserves the target; not for
@@ -814,10 +863,16 @@ class SpeedNet(Preset):
     pixel_range_ : tuple of (low, high)
         Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
         of images of another scale.
+    pixel_limits_ : tuple of (black, white) or None
+        Values of black and white pixels, where padding needs them.
     image_size_ : tuple of (height, width) or None
-        Size in pixels to which image files are resized.
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
     background_ : tuple of (red, green, blue)
-        Colour that replaces transparent pixels of image files.
+        Colour that replaces transparent pixels and that padding shows.
     model_ : keras.Model
         A copy of the network, compiled. What is done to it does not change the estimator.
     history_ : dict of str to list of float

@@ -1,0 +1,815 @@
+"""Estimators on pretrained networks: a head first, then the top of the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import tempfile
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from .._compat import Interval, StrOptions
+from .._fitted import FEATURES
+from .._training.callbacks import ProgressBar
+from .._training.loop import Training, TrainingRun
+from .._training.network import CompiledNetwork, Plan, State, draw_weights
+from .._training.pool import forward, predict_in_parts
+from .backbones import build_head, build_pretrained, prepared
+from .classifier import ClassifierParameters, ImageClassifier
+from .estimator import ImageEstimator, ImageParameters
+from .features import Backbone, PretrainedInputs, set_preparation
+from .regressor import ImageRegressor, RegressorParameters
+from .weights import IMAGENET
+
+Array = NDArray[Any]
+
+# Features up to here are kept in memory, more of them in a temporary file.
+FEATURES_IN_MEMORY = 2**28
+
+# The learning rate of the second phase in shares of that of the first.
+FINE_SHARE = 0.1
+
+# Defaults of inherited parameters.
+PRETRAINED_DEFAULTS: ImageParameters = {
+    "batch_size": 32,
+    "epochs": 5,
+    "optimizer": "adam",
+    "resize": "crop",
+}
+
+# The phases of a training, as checkpoints number them.
+HEAD, WHOLE = range(2)
+
+# Weights of the head: kernel and bias.
+N_HEAD = 2
+
+
+if TYPE_CHECKING:
+
+    class _Part(PretrainedInputs, ImageEstimator):
+        """What a class with this part is, to those who check types."""
+else:
+    _Part = PretrainedInputs
+
+
+class PretrainedTraining(_Part):
+    """Part of an image estimator: a new head on a pretrained network, trained in two phases.
+
+    In the first the network is frozen. Where nothing is augmented, its features are computed
+    once. In the second its top is trained, too.
+    """
+
+    _pretrained_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PretrainedInputs._backbone_constraints,
+        "trainable": [Interval(Integral, 0, None, closed="left"), StrOptions({"all"})],
+        "frozen_epochs": [Interval(Integral, 0, None, closed="left")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+    }
+    _build: ClassVar[Any] = staticmethod(build_pretrained)
+    _training_layers: ClassVar[dict[str, Any]] = {}
+    _former_arguments: ClassVar[dict[str, str]] = {}
+
+    trainable: int | str
+    frozen_epochs: int
+    layer_decay: float
+    dropout: float
+
+    # The network
+
+    def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
+        return {**self._read_backbone()[0], **self._head_arguments()}
+
+    def _head_arguments(self) -> dict[str, Any]:
+        head: Any = self._head
+        trainable = self.trainable
+        return {
+            "n_outputs": head.n_outputs,
+            "activation": head.activation,
+            "trainable": trainable if isinstance(trainable, str) else int(trainable),
+            "layer_decay": float(self.layer_decay),
+            "dropout": float(self.dropout),
+        }
+
+    def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
+        if reset:
+            return super()._training_plan(X, y, reset)
+        # Not read again: the file of the weights may be elsewhere.
+        learned = dict(self._plan.arguments)
+        asked = {"backbone": self._backbone_argument(), **self._head_arguments()}
+        # More of the network may be trained than before.
+        changed = {name: asked.pop(name) for name in ("trainable", "layer_decay")}
+        self._check_same_network(learned, asked)
+        self._plan = self._plan.changed(**changed)
+        return self._plan.changed(dtype=self.precision_)
+
+    def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
+        arguments, brought = self._read_backbone()
+        set_preparation(model, arguments["backbone"], brought, self._limits)
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        assert self.pixel_limits_ is not None
+        return self.pixel_limits_
+
+    def _learn_statistics(self, X: Any, rows: Array) -> None:
+        super()._learn_statistics(X, rows)
+        if self.pixel_limits_ is None:
+            self.pixel_limits_ = self._checked_limits(X)
+
+    def _training_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super()._training_params()
+        # The contents of the file, wherever it is.
+        if self.warm_start and self.__sklearn_is_fitted__():
+            params["backbone"] = self._backbone_argument()
+            params["weights"] = self.weights_sha256_
+        else:
+            arguments, brought = self._read_backbone()
+            params["backbone"] = arguments["backbone"]
+            params["weights"] = None if brought is None else brought.sha256
+        return params
+
+    def _layer_names(self) -> list[str]:
+        return []
+
+    def _check_restored_layers(self, network: dict[str, Any], state: State) -> None:
+        self._check_restored_backbone(network, state)
+
+    # Training
+
+    def _train_network(self, training: Training) -> None:
+        samples, epochs = training.samples, self._epochs_of_phases(training)
+        plan = self._training_plan(samples.X, samples.y, training.reset)
+        done = 0 if training.reset else self.n_iter_
+        if self.verbose == 1:
+            n_batches = -(-len(training.division.rows) // self.batch_size)
+            training.bar = ProgressBar(done + sum(epochs), n_batches, done)
+            training.bar.remaining = epochs[WHOLE]
+        if epochs[HEAD] and not self._is_over(HEAD, training):
+            phase = dataclasses.replace(training, epochs=epochs[HEAD])
+            if phase.bar is not None:
+                phase.bar.goes_on = epochs[WHOLE] > 0
+            train = self._train_frozen if self._augments() else self._train_head
+            best, goes_on = train(phase, plan)
+            training = dataclasses.replace(training, reset=False, best=best)
+            if not goes_on:
+                return
+        if epochs[WHOLE]:
+            self._is_over(WHOLE, training)
+            if training.bar is not None:
+                training.bar.goes_on = False
+            self._train_whole(dataclasses.replace(training, epochs=epochs[WHOLE]), plan)
+
+    def _epochs_of_phases(self, training: Training) -> tuple[int, int]:
+        """Return how many epochs are of each phase."""
+        tunes = self.trainable != 0
+        if not training.is_whole:
+            done = 0 if training.reset else self.n_iter_
+            return (0, 1) if tunes and done >= self.frozen_epochs else (1, 0)
+        if not training.reset and tunes:
+            return 0, training.epochs
+        if not tunes and not self.frozen_epochs:
+            raise ValueError(
+                "frozen_epochs=0 and trainable=0 leave nothing to train; set frozen_epochs, the "
+                "epochs in which the head is trained, or trainable."
+            )
+        return self.frozen_epochs, training.epochs if tunes else 0
+
+    def _augments(self) -> bool:
+        augmentation = self.augmentation
+        return augmentation is not None and augmentation._does_something()
+
+    def _is_over(self, phase: int, training: Training) -> bool:
+        """Tell checkpoints the phase, and return whether an earlier process has finished it."""
+        if training.checkpoint is None:
+            return False
+        training.checkpoint.phase = phase
+        return training.checkpoint.is_over
+
+    def _train_head(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        """Train the head on the features of the images, which are computed once."""
+        start = None if training.reset else self._state
+        base = self._base_weights(training, plan)
+        n_seeds = forward(self._plan).n_seeds
+        features = self._with_features(training, base)
+
+        def load(network: CompiledNetwork) -> None:
+            network.start(training.build_seed)
+            if start is None:
+                self._start_head(network.model, training)
+                return
+            seeds = start.seeds if len(start.seeds) == len(network.first.seeds) else []
+            own = State(start.kind, start.weights[-N_HEAD:], seeds, start.optimizer)
+            network.load(own if seeds else dataclasses.replace(own, seeds=network.state().seeds))
+
+        found: list[Any] = []
+
+        def learn(run: TrainingRun) -> None:
+            state = run.state()
+            seeds = state.seeds if len(state.seeds) == n_seeds else []
+            whole = State(state.kind, [*base, *state.weights], seeds, state.optimizer)
+            self._learn_from(run, whole)
+            found.append(self._best_of(run))
+
+        arguments = {"n_features": features.samples.X.shape[1], **self._head_arguments()}
+        of_head = ("n_features", "n_outputs", "activation", "dropout")
+        head = Plan(build_head, tuple((name, arguments[name]) for name in of_head))
+        history = {} if start is None else self.history_
+        self._frozen_weights = base
+        try:
+            goes_on = self._fit_network(features, head, load, learn, history)
+        finally:
+            del self._frozen_weights
+        return found[0], goes_on
+
+    def _train_frozen(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        """Train the head on images that are changed in every epoch."""
+        return self._train_images(training, plan.changed(trainable=0, layer_decay=1.0))
+
+    def _train_whole(self, training: Training, plan: Plan) -> None:
+        """Train the top of the network with the head."""
+        slower = self._make_optimizer(training.schedule)
+        if not isinstance(slower.get_config()["learning_rate"], dict):
+            slower.learning_rate = FINE_SHARE * float(slower.learning_rate)
+        self._train_images(dataclasses.replace(training, optimizer=slower), plan)
+
+    def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
+        state = None if training.reset else self._state
+        division = training.division
+
+        def load(network: CompiledNetwork) -> None:
+            network.start(training.build_seed)
+            if state is None:
+                samples, rows = training.samples, division.rows
+                self._initialize(network.model, samples.X, samples.y, division.weight, rows)
+            elif len(state.seeds) == len(network.first.seeds):
+                network.load(state)
+            else:  # after the head alone
+                network.load(dataclasses.replace(state, seeds=network.state().seeds))
+
+        found: list[Any] = []
+
+        def learn(run: TrainingRun) -> None:
+            self._learn_from(run)
+            found.append(self._best_of(run))
+
+        history = {} if state is None else self.history_
+        goes_on = self._fit_network(training, plan, load, learn, history)
+        return found[0], goes_on
+
+    def _best_of(self, run: TrainingRun) -> tuple[float | None, int] | None:
+        """Return what early stopping compares with in the next phase."""
+        if not self.early_stopping:
+            return None
+        return run.best.best, run.best.best_epoch
+
+    def _start_head(self, model: keras.Model, training: Training) -> None:
+        division = training.division
+        bias = self._head.bias(training.samples.y, division.rows, division.weight)
+        if bias is not None:
+            model.layers[-1].bias.assign(bias)
+
+    def _base_weights(self, training: Training, plan: Plan) -> list[Array]:
+        """Return the weights of the network without its head."""
+        if not training.reset:
+            return self._state.weights[:-N_HEAD]
+        arguments, brought = self._read_backbone()
+        if brought is not None:
+            preparation = prepared(brought, self._limits) or ()
+            return [np.asarray(each, np.float32) for each in (*preparation, *brought.arrays)]
+        model = plan.changed(dtype="float32").model()
+        draw_weights(model, np.random.default_rng(training.build_seed))
+        set_preparation(model, arguments["backbone"], None, self._limits)
+        weights: list[Array] = model.get_weights()
+        return weights[:-N_HEAD]
+
+    def _with_features(self, training: Training, base: list[Array]) -> Training:
+        """Return a training of the head: images replaced by their features."""
+        network = forward(self._plan)
+        n_outputs = self._head.n_outputs
+        shapes: tuple[tuple[int, ...], ...] = ((network.n_features, n_outputs), (n_outputs,))
+        of_head: list[Array] = [np.zeros(shape, np.float32) for shape in shapes]
+        weights = [tf.constant(each) for each in (*base, *of_head)]
+
+        def features(X: Any) -> Array:
+            return predict_in_parts(
+                lambda batch: network(batch, weights)[FEATURES],
+                X,
+                network.n_features,
+                empty=_empty_features,
+            )
+
+        samples, division = training.samples, training.division
+        X, validation = features(samples.X), division.validation
+        if validation is not None:
+            held_out = X if validation.X is samples.X else features(validation.X)
+            validation = dataclasses.replace(validation, X=held_out)
+        return dataclasses.replace(
+            training,
+            samples=dataclasses.replace(samples, X=X),
+            division=dataclasses.replace(division, validation=validation),
+        )
+
+    def _at(self, state: State) -> Any:
+        frozen = getattr(self, "_frozen_weights", None)
+        if frozen is not None:
+            state = State(state.kind, [*frozen, *state.weights], [], [])
+        return super()._at(state)
+
+
+def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Make an array in memory, or in a temporary file that ends with it."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= FEATURES_IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+class PretrainedClassifier(PretrainedTraining, ImageClassifier):
+    """A new head on a pretrained network, trained first alone and then with the network.
+
+    Few images are needed, as the network has learned from others what images are made of. In the
+    first phase its features are computed once, and the head learns from them in seconds. In the
+    second phase the network is trained further, at a lower learning rate towards the input; its
+    batch normalizations keep the statistics of the pretraining.
+
+    Parameters
+    ----------
+    backbone : str or estimator, default="MobileNetV2"
+        The pretrained network: "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large",
+        "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "NASNetMobile" or
+        "ConvNeXtTiny" of `keras.applications`, without its top, or a fitted image estimator of
+        this package, whose last layer is replaced. In the grid of a search an estimator is wrapped
+        as `sklearn.frozen.FrozenEstimator`.
+    weights : str, path or None, default="imagenet"
+        Weights of the backbone: "imagenet" for those that Keras downloads once and caches, a file
+        that Keras has written of the network without its top, or None for random ones. Read in
+        ``fit``, once a process.
+    frozen_epochs : int, default=20
+        Number of passes over the training data in the first phase, in which the head alone is
+        trained. Where nothing is augmented, the backbone computes its features once. In
+        ``partial_fit``, the number of calls that train the head alone.
+    trainable : int or "all", default="all"
+        Blocks of the backbone, counted from its top, that the second phase trains. 0 leaves the
+        second phase out.
+    layer_decay : float, default=0.8
+        Factor, in (0, 1], of the learning rate from the head to the highest block of the backbone
+        and from every block to the one below it.
+    dropout : float, default=0.2
+        Share of the features, in [0, 1), that the head does not see in a training step.
+    label_smoothing : float, default=0.0
+        Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
+        a sample, the share by which targets are moved to 1/2.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the loss: a dict from class to weight, finite and not negative,
+        or "balanced" for weights inversely proportional to the frequencies of the classes. Classes
+        that the dict lacks have weight 1, with a warning; keys that are not classes of y are
+        ignored as long as others are. Refused with several labels a sample, and "balanced" in
+        ``partial_fit``.
+    input_shape : tuple of (height, width) or (height, width, channels), default=None
+        Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
+        image where the number of features is a square, and one row of pixels otherwise, with a
+        warning. Images of another shape are refused.
+    augmentation : ImageAugmenter, default=None
+        Random changes of the training images, drawn anew in every epoch. Its parameters are
+        searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
+        changed.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square, at least 32: files,
+        arrays, and lists of arrays and of Pillow's images, in fit and in prediction. None takes
+        224, for which the networks were designed, or the size of a backbone of this package.
+    resize : {"stretch", "crop", "pad"}, default="crop"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`.
+    background : str or tuple of (red, green, blue), default="white"
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
+    flip_averaging : bool, default=False
+        Whether to average predictions over each image and its mirror image, which doubles the time
+        of prediction. Use it only where mirroring left to right preserves the target; not for
+        digits. Affects neither training nor the metrics in `history_`.
+    shift_averaging : bool, default=False
+        Whether to average predictions over each image, with weight 1/2, and over the image shifted
+        by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
+        mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
+        training nor the metrics in `history_`.
+    epochs : int, default=5
+        Number of passes over the training data in the second phase, in which the backbone is
+        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
+        always makes one.
+    batch_size : int, default=32
+        Samples per training step, at least 1.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
+    learning_rate : float, default=None
+        Learning rate of the first phase, or its peak under "one_cycle" and "cosine"; positive. The
+        second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
+        class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
+        optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of the kernels, not negative.
+    early_stopping : bool, default=False
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
+    validation_fraction : float, default=0.1
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
+    n_iter_no_change : int, default=5
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
+    verbose : {0, 1, 2}, default=0
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
+
+    Attributes
+    ----------
+    weights_sha256_ : str or None
+        SHA-256 of the file of the weights; of a backbone of this package, of its weights.
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted; with several labels a sample the numbers of the columns of y.
+    multilabel_ : bool
+        Whether y was an indicator matrix, for several labels a sample.
+    n_features_in_ : int
+        Number of pixel values of an image.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, when X was a data frame.
+    input_shape_ : tuple of (height, width, channels)
+        Shape of an image.
+    pixel_dtype_ : str
+        Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
+        where it is "uint8" and 16-bit files where it is "uint16".
+    pixel_range_ : tuple of (low, high)
+        Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
+        of images of another scale.
+    pixel_limits_ : tuple of (black, white)
+        The values that the network takes as black and white: 0 and 255 for uint8; else 0 and 1,
+        255 or 65535, where all pixels are within them and not much darker; else the range.
+    image_size_ : tuple of (height, width)
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
+    background_ : tuple of (red, green, blue)
+        Colour that replaces transparent pixels and that padding shows.
+    model_ : keras.Model
+        A copy of the network, compiled. What is done to it does not change the estimator.
+    history_ : dict of str to list of float
+        Values per epoch of ``loss``, of ``accuracy`` (``subset_accuracy`` with several labels a
+        sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
+        of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
+        ``warm_start`` and ``partial_fit`` append to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        Precision of the computations in the last fit.
+    n_iter_ : int
+        Number of epochs trained.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
+
+    See Also
+    --------
+    ImageFeatures : The features alone, for other estimators of scikit-learn.
+    ImageClassifier : Networks that are trained from nothing.
+
+    Notes
+    -----
+    The pixels are prepared as the network asks for; images are given as they are. In `history_`
+    the epochs of both phases follow each other. Early stopping compares across both, so that the
+    second never ends with less than the first. A saved file has the weights, so that loading it
+    needs no download.
+
+    The phases are those of Keras's guide to transfer learning and of [1]_; the rates of the layers
+    are those of [2]_.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning", Information 11(2),
+       2020.
+    .. [2] J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text Classification",
+       ACL 2018.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, PretrainedClassifier, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> low, high = y < 5, y >= 5
+    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[low], y[low])
+    >>> net = PretrainedClassifier(backbone, random_state=0).fit(X[high][:200], y[high][:200])
+    >>> net.score(X[high][200:], y[high][200:]) > 0.8
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ImageClassifier._parameter_constraints,
+        **PretrainedTraining._pretrained_constraints,
+    }
+    _defaults = PRETRAINED_DEFAULTS
+    architecture = "FCS"  # not used, as the two below it
+    batch_norm = False
+    standardize = False
+
+    def __init__(
+        self,
+        backbone: Backbone = "MobileNetV2",
+        *,
+        weights: str | os.PathLike[str] | None = IMAGENET,
+        frozen_epochs: int = 20,
+        trainable: int | str = "all",
+        layer_decay: float = 0.8,
+        dropout: float = 0.2,
+        **parameters: Unpack[ClassifierParameters],
+    ) -> None:
+        super().__init__(**parameters)
+        self.backbone = backbone
+        self.weights = weights
+        self.frozen_epochs = frozen_epochs
+        self.trainable = trainable
+        self.layer_decay = layer_decay
+        self.dropout = dropout
+
+
+class PretrainedRegressor(PretrainedTraining, ImageRegressor):
+    """Numbers, from a new head on a pretrained network that is trained in two phases.
+
+    Few images are needed, as the network has learned from others what images are made of. In the
+    first phase its features are computed once, and the head learns from them in seconds. In the
+    second phase the network is trained further, at a lower learning rate towards the input; its
+    batch normalizations keep the statistics of the pretraining.
+
+    Parameters
+    ----------
+    backbone : str or estimator, default="MobileNetV2"
+        The pretrained network: "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large",
+        "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2", "DenseNet121", "NASNetMobile" or
+        "ConvNeXtTiny" of `keras.applications`, without its top, or a fitted image estimator of
+        this package, whose last layer is replaced. In the grid of a search an estimator is wrapped
+        as `sklearn.frozen.FrozenEstimator`.
+    weights : str, path or None, default="imagenet"
+        Weights of the backbone: "imagenet" for those that Keras downloads once and caches, a file
+        that Keras has written of the network without its top, or None for random ones. Read in
+        ``fit``, once a process.
+    frozen_epochs : int, default=20
+        Number of passes over the training data in the first phase, in which the head alone is
+        trained. Where nothing is augmented, the backbone computes its features once. In
+        ``partial_fit``, the number of calls that train the head alone.
+    trainable : int or "all", default="all"
+        Blocks of the backbone, counted from its top, that the second phase trains. 0 leaves the
+        second phase out.
+    layer_decay : float, default=0.8
+        Factor, in (0, 1], of the learning rate from the head to the highest block of the backbone
+        and from every block to the one below it.
+    dropout : float, default=0.2
+        Share of the features, in [0, 1), that the head does not see in a training step.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Loss of the standardized targets. "huber" is quadratic up to an error of one standard
+        deviation of y and linear beyond.
+    input_shape : tuple of (height, width) or (height, width, channels), default=None
+        Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
+        image where the number of features is a square, and one row of pixels otherwise, with a
+        warning. Images of another shape are refused.
+    augmentation : ImageAugmenter, default=None
+        Random changes of the training images, drawn anew in every epoch. Its parameters are
+        searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
+        changed.
+    image_size : int or tuple of (height, width), default=None
+        Size in pixels to which images are resized, an integer for a square, at least 32: files,
+        arrays, and lists of arrays and of Pillow's images, in fit and in prediction. None takes
+        224, for which the networks were designed, or the size of a backbone of this package.
+    resize : {"stretch", "crop", "pad"}, default="crop"
+        How images are resized: "stretch" changes the aspect ratio, "crop" cuts off what is beyond
+        it on the longer side, "pad" fills the shorter side with the `background`.
+    background : str or tuple of (red, green, blue), default="white"
+        Colour that replaces transparent pixels and that padding shows: a name that Pillow knows,
+        such as "black" or "#ff8000", or three integers from 0 to 255. Other colours than white are
+        refused where there is neither.
+    flip_averaging : bool, default=False
+        Whether to average predictions over each image and its mirror image, which doubles the time
+        of prediction. Use it only where mirroring left to right preserves the target; not for
+        digits. Affects neither training nor the metrics in `history_`.
+    shift_averaging : bool, default=False
+        Whether to average predictions over each image, with weight 1/2, and over the image shifted
+        by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
+        mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
+        training nor the metrics in `history_`.
+    epochs : int, default=5
+        Number of passes over the training data in the second phase, in which the backbone is
+        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
+        always makes one.
+    batch_size : int, default=32
+        Samples per training step, at least 1.
+    optimizer : str, keras.optimizers.Optimizer or class, default="adam"
+        Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
+        arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
+        the updates of kernels, and leaves biases, normalizations and fully connected layers to
+        Adam.
+    learning_rate : float, default=None
+        Learning rate of the first phase, or its peak under "one_cycle" and "cosine"; positive. The
+        second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
+        class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
+        optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+    learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
+            default="one_cycle"
+        Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
+        first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
+        "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of the kernels, not negative.
+    early_stopping : bool, default=False
+        Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
+        epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
+        of ``fit``, or else a part of the training data. Refused in ``partial_fit``.
+    validation_fraction : float, default=0.1
+        Share of the training data, in (0, 1), that `early_stopping` holds out where ``fit`` gets
+        no `X_val`, stratified by class; with `groups`, the share of the groups. Has no effect
+        otherwise.
+    scoring : str or callable, default=None
+        Value that `early_stopping` compares. None is the accuracy of classes, the subset accuracy
+        of several labels a sample, the validation loss of numbers and the exact match of strings.
+        "loss" is the validation loss. Others are the name of a scikit-learn scorer, such as
+        "f1_macro", or a callable ``scorer(estimator, X, y)``, of which greater is better. A scorer
+        is called after every epoch with an estimator that has the current weights and the
+        validation samples as they were given; `history_` has its values as ``val_f1_macro``, those
+        of a callable under its ``__name__`` or as ``val_score``. Refused without validation data.
+    n_iter_no_change : int, default=5
+        Epochs without improvement after which `early_stopping` stops, at least 1. Has no effect
+        without it.
+    checkpoint_dir : str or path, default=None
+        Folder for the state of the training run, written after every epoch. A ``fit`` with the
+        same data and parameters resumes an interrupted run from there and learns the same weights
+        bit for bit; a folder with a run of others is refused. ``partial_fit`` writes none.
+    warm_start : bool, default=False
+        Whether ``fit`` continues from the last one: from its weights and the state of its
+        optimizer, with a new run of the learning-rate schedule. Refused where the parameters ask
+        for another network.
+    precision : {"auto", "float32", "mixed_bfloat16"}, default="auto"
+        Precision of the computations in training; weights and predictions are float32 always. For
+        images "auto" takes bfloat16 where the processor or the GPU computes in it natively and
+        images have at least 256 pixels, as it is no faster on smaller ones; for strings it takes
+        float32.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Callbacks of ``fit`` and ``partial_fit``; afterwards their ``model`` is `model_`. Those
+        that set the learning rate need ``learning_rate_schedule="constant"``. They start anew in a
+        fit that resumes from a checkpoint.
+    random_state : int or numpy.random.RandomState, default=None
+        Seed of all that is random in a fit: initial weights, held-out samples, the order of the
+        samples and, for images, dropout and augmentation. An int gives the same network on the
+        same machine. None takes a new seed from the operating system.
+    verbose : {0, 1, 2}, default=0
+        Output of ``fit``: 0 is silent, 1 a progress bar where standard error is a terminal or a
+        notebook, 2 one line per epoch.
+
+    Attributes
+    ----------
+    weights_sha256_ : str or None
+        SHA-256 of the file of the weights; of a backbone of this package, of its weights.
+    target_mean_, target_scale_ : float or ndarray of shape (n_outputs,)
+        What is subtracted from y, and what the difference is divided by, before the network learns
+        it.
+    n_features_in_ : int
+        Number of pixel values of an image.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, when X was a data frame.
+    input_shape_ : tuple of (height, width, channels)
+        Shape of an image.
+    pixel_dtype_ : str
+        Dtype of the pixels of the training images, such as "uint8". Prediction takes 8-bit files
+        where it is "uint8" and 16-bit files where it is "uint16".
+    pixel_range_ : tuple of (low, high)
+        Range of the pixels of the training images, that of the dtype for uint8. Prediction warns
+        of images of another scale.
+    pixel_limits_ : tuple of (black, white)
+        The values that the network takes as black and white: 0 and 255 for uint8; else 0 and 1,
+        255 or 65535, where all pixels are within them and not much darker; else the range.
+    image_size_ : tuple of (height, width)
+        Size in pixels to which images are resized.
+    resize_ : str
+        How images are resized.
+    row_shape_ : tuple of (height, width, channels) or None
+        Shape of the image in a row of a 2-D X, before it is resized.
+    background_ : tuple of (red, green, blue)
+        Colour that replaces transparent pixels and that padding shows.
+    model_ : keras.Model
+        A copy of the network, compiled. What is done to it does not change the estimator.
+    history_ : dict of str to list of float
+        Values per epoch of ``loss``, of the same with ``val_`` where there is validation data, of
+        ``learning_rate`` (that of the last step) and of ``seconds``. A name that not all epochs
+        have is NaN in the others. ``warm_start`` and ``partial_fit`` append to it.
+    precision_ : {"float32", "mixed_bfloat16"}
+        Precision of the computations in the last fit.
+    n_iter_ : int
+        Number of epochs trained.
+    best_iteration_ : int
+        The epoch, counted from 1, whose weights the network has; 0 where the first diverged.
+    callbacks_ : list of keras.callbacks.Callback
+        The callbacks of the last fit.
+
+    See Also
+    --------
+    ImageFeatures : The features alone, for other estimators of scikit-learn.
+    ImageRegressor : Networks that are trained from nothing.
+
+    Notes
+    -----
+    The pixels are prepared as the network asks for; images are given as they are. In `history_`
+    the epochs of both phases follow each other. Early stopping compares across both, so that the
+    second never ends with less than the first. A saved file has the weights, so that loading it
+    needs no download.
+
+    The phases are those of Keras's guide to transfer learning and of [1]_; the rates of the layers
+    are those of [2]_.
+
+    References
+    ----------
+    .. [1] J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning", Information 11(2),
+       2020.
+    .. [2] J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text Classification",
+       ACL 2018.
+
+    Examples
+    --------
+    >>> from skcnn import MiniCNN, PretrainedRegressor, load_digit_images
+    >>> X, y = load_digit_images(return_X_y=True)
+    >>> ink = X.sum(axis=(1, 2))
+    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[:1000], y[:1000])
+    >>> net = PretrainedRegressor(backbone, random_state=0).fit(X[1000:1400], ink[1000:1400])
+    >>> net.score(X[1400:], ink[1400:]) > 0.8
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ImageRegressor._parameter_constraints,
+        **PretrainedTraining._pretrained_constraints,
+    }
+    _defaults = PRETRAINED_DEFAULTS
+    architecture = "FCS"  # not used, as the two below it
+    batch_norm = False
+    standardize = False
+
+    def __init__(
+        self,
+        backbone: Backbone = "MobileNetV2",
+        *,
+        weights: str | os.PathLike[str] | None = IMAGENET,
+        frozen_epochs: int = 20,
+        trainable: int | str = "all",
+        layer_decay: float = 0.8,
+        dropout: float = 0.2,
+        **parameters: Unpack[RegressorParameters],
+    ) -> None:
+        super().__init__(**parameters)
+        self.backbone = backbone
+        self.weights = weights
+        self.frozen_epochs = frozen_epochs
+        self.trainable = trainable
+        self.layer_decay = layer_decay
+        self.dropout = dropout

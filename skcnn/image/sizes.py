@@ -1,0 +1,192 @@
+"""The one code that brings images to one size, whatever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
+from typing import Any, TypeVar
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps
+
+Array = NDArray[Any]
+Colour = tuple[int, int, int]
+Size = tuple[int, int]
+Result = TypeVar("Result")
+
+SIDES = ("height", "width", "channels")
+
+WHITE = (255, 255, 255)
+
+# The shares of red, green and blue in grey (ITU-R BT.601), those of Pillow.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def check_sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
+    """Return the sides of images as a tuple of positive integers."""
+    sides = tuple(value)
+    if len(sides) not in lengths or not all(map(_is_positive, sides)):
+        forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
+        raise ValueError(f"{name} must be {forms}, all positive integers; got {value!r}.")
+    return sides
+
+
+def parse_size(value: Any) -> Size | None:
+    """Return an ``image_size``, an integer or a pair, as (height, width)."""
+    if value is None:
+        return None
+    if isinstance(value, Integral) and _is_positive(value):
+        return int(value), int(value)
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        raise ValueError(
+            f"image_size must be an integer or (height, width), all positive; got {value!r}."
+        )
+    height, width = check_sides(tuple(value), "image_size", 2)
+    return int(height), int(width)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0  # type: ignore[operator]
+
+
+def parse_colour(value: Any) -> Colour:
+    """Return a background as (red, green, blue)."""
+    try:
+        colour = ImageColor.getrgb(value) if isinstance(value, str) else tuple(value)
+    except (TypeError, ValueError):
+        colour = ()
+    whole = all(isinstance(part, Integral) and not isinstance(part, bool) for part in colour)
+    if len(colour) != 3 or not whole or not all(0 <= part <= 255 for part in colour):
+        raise ValueError(
+            "background must be the name of a colour that Pillow knows, such as 'white' or "
+            f"'#ff8000', or (red, green, blue) with integers from 0 to 255; got {value!r}."
+        )
+    return int(colour[0]), int(colour[1]), int(colour[2])
+
+
+def value_limits(low: float, high: float, dtype: Any) -> tuple[float, float]:
+    """Return the values of black and white of images whose pixels go from `low` to `high`.
+
+    Those of 8 bits are known. Others are taken as fractions where they lie between 0 and 1, as
+    bytes where they lie between 0 and 255 and some are in the upper half, as 16 bits where that
+    is their dtype and some are in the upper half; else white is the highest value. Black is 0, or
+    the lowest value where that is below it.
+    """
+    dtype = np.dtype(dtype)
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    for white, known in ((255.0, True), (65535.0, dtype == np.uint16)):
+        if known and low >= 0 and white / 2 < high <= white:
+            return 0.0, white
+    return min(float(low), 0.0), float(high)
+
+
+def fill_values(background: Colour, channels: int, limits: tuple[float, float]) -> Array:
+    """Return the pixel that shows a background, of images with these values of black and white."""
+    colour = np.array(background, dtype=float)
+    if channels != 3:
+        colour = np.repeat(np.rint(LUMA @ colour), channels)
+    low, high = limits
+    pixel: Array = low + colour / 255 * (high - low)
+    return pixel
+
+
+def _stretch(image: Image.Image, size: Size, fill: Any) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _crop(image: Image.Image, size: Size, fill: Any) -> Image.Image:
+    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+
+
+def _pad(image: Image.Image, size: Size, fill: Any) -> Image.Image:
+    # Not ImageOps.pad, which makes an image without pixels of one that is very long.
+    scale = min(size[0] / image.width, size[1] / image.height)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    padded = Image.new(image.mode, size, fill)
+    inner = image.resize((width, height), Image.Resampling.BILINEAR)
+    padded.paste(inner, ((size[0] - width) // 2, (size[1] - height) // 2))
+    return padded
+
+
+# Ways to bring an image to a size, under the values of the parameter ``resize``.
+RESIZE: dict[str, Callable[[Image.Image, Size, Any], Image.Image]] = {
+    "stretch": _stretch,
+    "crop": _crop,
+    "pad": _pad,
+}
+
+
+def check_resize(value: str) -> str:
+    """Return a ``resize`` that is one of the ways there are."""
+    if value not in RESIZE:
+        raise ValueError(f"resize must be one of {', '.join(map(repr, RESIZE))}; got {value!r}.")
+    return value
+
+
+def numeric_layers(values: Array, channels: int) -> list[Image.Image]:
+    """Return an image of shape (height, width, channels) as one image of numbers a channel.
+
+    Grey serves as each of three channels, and three channels become grey.
+    """
+    if values.shape[-1] == 3 and channels == 1:
+        values = values @ LUMA[:, None]
+    return [
+        Image.fromarray(values[..., channel % values.shape[-1]].astype(np.float32))
+        for channel in range(channels)
+    ]
+
+
+def resized(layers: list[Image.Image], size: Size, how: str, pixel: Array) -> list[Image.Image]:
+    """Bring an image to a size: one image of bytes, or one of numbers a channel.
+
+    Parameters
+    ----------
+    layers : list of PIL.Image.Image
+        The image.
+    size : tuple of (height, width)
+        The size.
+    how : {"stretch", "crop", "pad"}
+        Change the aspect ratio, cut off what is beyond it, or fill what is missing.
+    pixel : ndarray of shape (channels,)
+        What padding shows.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        As `layers`.
+    """
+    target = (size[1], size[0])
+    if layers[0].size == target:
+        return layers
+    if len(layers) == 1 and layers[0].mode in ("L", "RGB"):
+        whole = tuple(int(value) for value in np.rint(pixel))
+        fills: list[Any] = [whole if len(whole) > 1 else whole[0]]
+    else:
+        fills = [float(value) for value in pixel]
+    return [RESIZE[how](layer, target, fill) for layer, fill in zip(layers, fills, strict=True)]
+
+
+def write_layers(layers: list[Image.Image], out: Array) -> None:
+    """Write an image into an array of shape (height, width, channels)."""
+    if len(layers) == 1 and out.dtype == np.uint8:
+        out[:] = np.asarray(layers[0]).reshape(out.shape)
+        return
+    pixels = np.dstack([np.asarray(layer) for layer in layers])
+    out[:] = np.rint(pixels) if out.dtype.kind == "u" else pixels
+
+
+def in_parallel(function: Callable[..., Result], *columns: Any) -> Iterator[Result]:
+    """Call a function with the items of each row of some columns, on several threads."""
+    # Pillow works outside Python's lock. One long run of rows a thread, because small images
+    # spend so little time there that handing them over singly would cost more.
+    n_threads = min(joblib.cpu_count(), 8, max(1, len(columns[0]) // 8))
+    runs = zip(*(np.array_split(column, n_threads) for column in columns), strict=True)
+    with ThreadPoolExecutor(n_threads) as pool:
+        for results in pool.map(lambda run: list(map(function, *run)), runs):
+            yield from results

@@ -1,0 +1,467 @@
+"""Estimators on pretrained networks, trained in two phases."""
+
+import io
+import json
+import pickle
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import skcnn
+from skcnn import (
+    FilterDisplay,
+    ImageAugmenter,
+    ImageClassifier,
+    ImageFeatures,
+    MisclassifiedImagesDisplay,
+    PretrainedClassifier,
+    PretrainedRegressor,
+    SaliencyDisplay,
+    TrainingHistoryDisplay,
+    load,
+    load_digit_images,
+)
+from skcnn._training.network import CompiledNetwork, rate_shares
+from skcnn.image import pretrained
+
+DIGITS, LABELS = load_digit_images(return_X_y=True)
+LOW = LABELS < 5
+X, Y = DIGITS[~LOW][:120], LABELS[~LOW][:120]
+X_TEST, Y_TEST = DIGITS[~LOW][120:300], LABELS[~LOW][120:300]
+INK = X.sum(axis=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """A network that tells 0 to 4 apart, in three blocks."""
+    architecture = "CONV-16 -> RELU -> CONV-16 -> RELU -> POOL -> CONV-32 -> RELU -> GAP -> FCS"
+    return ImageClassifier(architecture, epochs=8, random_state=0).fit(DIGITS[LOW], LABELS[LOW])
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory):
+    """The file of weights of the smallest network of the table, made at random."""
+    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    keras.applications.MobileNet(include_top=False, weights=None).save_weights(path)
+    return str(path)
+
+
+@pytest.fixture
+def net(backbone):
+    return PretrainedClassifier(backbone, frozen_epochs=6, epochs=3, random_state=0)
+
+
+def weights_of(fitted):
+    return {weight.path: weight.numpy() for weight in fitted.model_.weights}
+
+
+def same(one, other):
+    return all(map(np.array_equal, one, other))
+
+
+# The phases
+
+
+def test_two_phases_learn_more_than_the_head(net):
+    frozen = clone(net).set_params(trainable=0, frozen_epochs=20).fit(X, Y)
+    tuned = net.set_params(frozen_epochs=20, epochs=8).fit(X, Y)
+    assert frozen.n_iter_ == 20
+    assert tuned.n_iter_ == 28
+    np.testing.assert_array_equal(frozen.history_["loss"], tuned.history_["loss"][:20])
+    assert frozen.score(X_TEST, Y_TEST) > 0.35
+    assert tuned.score(X_TEST, Y_TEST) > frozen.score(X_TEST, Y_TEST) + 0.1
+    # The second phase has a tenth of the rate, and begins where the first ended.
+    rates = tuned.history_["learning_rate"]
+    assert max(rates[20:]) < 0.2 * max(rates[:20])
+    assert tuned.history_["loss"][20] < 1.2 * tuned.history_["loss"][19]
+
+
+@pytest.mark.parametrize("trainable", [0, 1, 2, "all"])
+def test_frozen_layers_stay_bit_for_bit(net, backbone, trainable):
+    fitted = net.set_params(trainable=trainable).fit(X, Y)
+    before, after = weights_of(backbone), weights_of(fitted)
+    n_trained = 3 if trainable == "all" else trainable
+    trained = [f"conv_{number}/kernel" for number in (1, 2, 3)][3 - n_trained :]
+    for path, value in before.items():
+        if path.startswith("probability"):
+            continue
+        assert np.array_equal(after[path], value) is (path not in trained), path
+
+
+def test_batch_normalization_is_that_of_the_pretraining_in_training_too(net, backbone):
+    # In training mode the features of a batch would depend on the other images of it.
+    net.set_params(dropout=0.0, augmentation=ImageAugmenter(horizontal_flip=True), trainable=0)
+    flipped = clone(net).set_params(batch_size=120, frozen_epochs=1, learning_rate=1e-30)
+    loss = flipped.fit(X, Y).history_["loss"][0]
+    # With the initial head, the loss is a mean over independent images.
+    single = clone(flipped).set_params(batch_size=1).fit(X, Y).history_["loss"][0]
+    assert loss == pytest.approx(single, rel=0.02)
+
+
+def test_augmented_features_are_not_cached(net, monkeypatch):
+    read = []
+    original = pretrained.predict_in_parts
+    monkeypatch.setattr(
+        pretrained, "predict_in_parts", lambda *a, **k: read.append(1) or original(*a, **k)
+    )
+    clone(net).fit(X, Y)
+    assert len(read) == 1
+    clone(net).set_params(augmentation=ImageAugmenter()).fit(X, Y)  # which changes nothing
+    assert len(read) == 2
+    shifted = ImageAugmenter(width_shift_range=0.1)
+    fitted = clone(net).set_params(augmentation=shifted).fit(X, Y)
+    assert len(read) == 2
+    assert fitted.n_iter_ == 9
+    assert fitted.score(X_TEST, Y_TEST) > 0.4
+
+
+def test_features_beyond_the_bound_are_on_disk(net, monkeypatch, tmp_path):
+    expected = clone(net).fit(X, Y).predict_proba(X_TEST)
+    monkeypatch.setattr(pretrained, "FEATURES_IN_MEMORY", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mapped = []
+    memmap = np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *a, **k: mapped.append(k) or memmap(*a, **k))
+    np.testing.assert_array_equal(clone(net).fit(X, Y).predict_proba(X_TEST), expected)
+    assert [each["shape"] for each in mapped] == [(120, 32)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rates_fall_from_block_to_block(net, backbone, monkeypatch):
+    shares = {}
+    start = CompiledNetwork.start
+    monkeypatch.setattr(
+        CompiledNetwork,
+        "start",
+        lambda self, seed: (
+            shares.update({v.path: share for v, share in rate_shares(self.model)}),
+            start(self, seed),
+        ),
+    )
+    fitted = net.set_params(layer_decay=0.5).fit(X, Y)
+    kernels = {path: share for path, share in shares.items() if path.startswith("conv")}
+    assert kernels == {"conv_1/kernel": 0.125, "conv_2/kernel": 0.25, "conv_3/kernel": 0.5}
+    # With SGD a step is the gradient times the rate, so that a small factor shows in the weights.
+    before = weights_of(backbone)
+    parameters = {"optimizer": "sgd", "learning_rate_schedule": "constant", "dropout": 0.0}
+
+    def moved(decay):
+        after = weights_of(clone(fitted).set_params(layer_decay=decay, **parameters).fit(X, Y))
+        return [np.abs(after[path] - before[path]).max() for path in kernels]
+
+    even, falling = moved(1.0), moved(1e-3)
+    assert falling[2] < 0.01 * even[2]
+    assert falling[0] < 1e-5 * even[0] + 1e-7
+
+
+def test_optimizers_of_all_kinds_follow_the_rates(net, backbone):
+    before = weights_of(backbone)
+    for optimizer in ("adam", "muon", keras.optimizers.SGD(0.1, momentum=0.9)):
+        fitted = clone(net).set_params(optimizer=optimizer, layer_decay=1e-4).fit(X, Y)
+        after = weights_of(fitted)
+        moved = [
+            np.abs(after[f"conv_{n}/kernel"] - before[f"conv_{n}/kernel"]).max() for n in (1, 3)
+        ]
+        assert moved[0] < 1e-6 < moved[1] * 100
+
+
+def test_the_same_seed_gives_the_same_network_and_a_pooled_one(net):
+    first = clone(net).fit(X, Y)._state.weights
+    assert same(clone(net).fit(X, Y)._state.weights, first)
+    assert not same(
+        clone(net).set_params(random_state=1).fit(X, Y)._state.weights[-2:], first[-2:]
+    )
+
+
+def test_nothing_to_train_is_refused(net):
+    with pytest.raises(ValueError, match="frozen_epochs=0 and trainable=0 leave nothing"):
+        net.set_params(frozen_epochs=0, trainable=0).fit(X, Y)
+    with pytest.raises(ValueError, match="trainable=7 is more than the 4 blocks"):
+        net.set_params(frozen_epochs=1, trainable=7).fit(X, Y)
+    with pytest.raises(ValueError, match="'layer_decay' parameter"):
+        net.set_params(trainable=1, layer_decay=0).fit(X, Y)
+
+
+def test_one_phase_alone(net):
+    fitted = net.set_params(frozen_epochs=0).fit(X, Y)
+    assert fitted.n_iter_ == 3
+
+
+# Early stopping, progress, resuming, continuing
+
+
+def test_early_stopping_over_both_phases(net):
+    parameters = {"early_stopping": True, "n_iter_no_change": 2, "validation_fraction": 0.3}
+    fitted = net.set_params(frozen_epochs=40, epochs=2, **parameters).fit(X, Y)
+    accuracy = fitted.history_["val_accuracy"]
+    assert len(accuracy) == fitted.n_iter_ < 42
+    assert fitted.best_iteration_ == 1 + int(np.argmax(accuracy))
+    # A second phase that only harms ends with the network of the first.
+    harmed = clone(fitted).set_params(learning_rate=0.01, frozen_epochs=10)
+    harmed.set_params(layer_decay=1.0, epochs=3, n_iter_no_change=3, random_state=1)
+    frozen = clone(harmed).set_params(trainable=0).fit(X, Y)
+    fine = pretrained.FINE_SHARE
+    try:
+        pretrained.FINE_SHARE = 1e4
+        harmed.fit(X, Y)
+    finally:
+        pretrained.FINE_SHARE = fine
+    assert harmed.best_iteration_ == frozen.best_iteration_
+    np.testing.assert_array_equal(harmed.predict_proba(X), frozen.predict_proba(X))
+
+
+def test_scorers_see_the_whole_network(net):
+    given = {"X_val": X_TEST, "y_val": Y_TEST}
+    fitted = net.set_params(early_stopping=True, scoring="neg_log_loss").fit(X, Y, **given)
+    scores = fitted.history_["val_neg_log_loss"]
+    assert len(scores) == 9
+    np.testing.assert_allclose(np.negative(scores), fitted.history_["val_loss"], rtol=1e-3)
+
+
+def test_a_loss_that_diverges_ends_the_training(net):
+    with pytest.warns(ConvergenceWarning, match="The loss became"):
+        fitted = net.set_params(
+            optimizer="sgd", learning_rate=1e30, learning_rate_schedule="constant"
+        ).fit(X * 1e3, Y)
+    assert fitted.n_iter_ < 9
+
+
+def test_one_progress_bar(net, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    net.set_params(verbose=1).fit(X, Y)
+    last = shown.getvalue().split("\r")[-1]
+    assert "100%" in last
+    assert "36/36" in last  # nine epochs of four batches
+    assert "epoch 9/9" in last
+    assert shown.getvalue().count("\n") == 1
+
+
+class Stop(keras.callbacks.Callback):
+    """A process that dies after an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise SystemExit
+
+
+@pytest.mark.parametrize("epoch", [0, 3, 6, 8])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_interrupted_training_resumes_in_its_phase(net, tmp_path, epoch, early_stopping):
+    net.set_params(early_stopping=early_stopping)
+    expected = clone(net).fit(X, Y)
+    interrupted = clone(net).set_params(checkpoint_dir=tmp_path)
+    with pytest.raises(SystemExit):
+        clone(interrupted).set_params(callbacks=[Stop(epoch)]).fit(X, Y)
+    resumed = interrupted.fit(X, Y)
+    assert same(resumed._state.weights, expected._state.weights)
+    assert resumed.history_["loss"] == expected.history_["loss"]
+    assert resumed.best_iteration_ == expected.best_iteration_
+    # A training that is over is not done again.
+    again = clone(interrupted).fit(X, Y)
+    assert same(again._state.weights, expected._state.weights)
+    with pytest.raises(ValueError, match="different trainable"):
+        clone(interrupted).set_params(trainable=1).fit(X, Y)
+
+
+def test_partial_fit_trains_the_head_first(net, backbone):
+    net.set_params(frozen_epochs=2)
+    before = weights_of(backbone)["conv_3/kernel"]
+    for _ in range(2):
+        net.partial_fit(X, Y)
+        assert np.array_equal(weights_of(net)["conv_3/kernel"], before)
+    net.partial_fit(X, Y)
+    assert not np.array_equal(weights_of(net)["conv_3/kernel"], before)
+    assert net.n_iter_ == 3
+    # The head goes on where it was, with its optimizer.
+    head = clone(net).set_params(frozen_epochs=10)
+    losses = [head.partial_fit(X, Y).history_["loss"][-1] for _ in range(10)]
+    assert losses[-1] < losses[0]
+    assert head.n_iter_ == 10
+
+
+def test_a_warm_start_trains_the_network_further(net, backbone):
+    net.set_params(warm_start=True).fit(X, Y)
+    loss = net.history_["loss"][-1]
+    net.fit(X, Y)
+    assert net.n_iter_ == 12
+    assert net.history_["loss"][-1] < loss
+    # After the head alone more of the network may be trained.
+    frozen = clone(net).set_params(trainable=0).fit(X, Y)
+    frozen.set_params(trainable=2).fit(X, Y)
+    assert frozen.n_iter_ == 9
+    assert not np.array_equal(
+        weights_of(frozen)["conv_3/kernel"], weights_of(backbone)["conv_3/kernel"]
+    )
+    with pytest.raises(ValueError, match="dropout has changed since the last fit"):
+        frozen.set_params(dropout=0.0).fit(X, Y)
+
+
+# Targets
+
+
+def test_numbers(backbone):
+    net = PretrainedRegressor(backbone, frozen_epochs=20, epochs=10, random_state=0).fit(X, INK)
+    ink = X_TEST.sum(axis=(1, 2))
+    assert net.score(X_TEST, ink) > 0.5
+    two = clone(net).set_params(frozen_epochs=2, epochs=1).fit(X, np.column_stack([INK, -INK]))
+    assert two.predict(X_TEST).shape == (180, 2)
+
+
+def test_several_labels(net):
+    y = np.column_stack([Y % 2 == 0, Y > 6]).astype(int)
+    fitted = net.set_params(frozen_epochs=20, epochs=10).fit(X, y)
+    truth = np.column_stack([Y_TEST % 2 == 0, Y_TEST > 6])
+    assert (fitted.predict(X_TEST) == truth).mean() > 0.7
+
+
+def test_weights_of_samples_and_classes(net):
+    weight = np.where(Y == 5, 0, 1)
+    fitted = clone(net).fit(X, Y, sample_weight=weight)
+    assert 5 not in fitted.predict(X)
+    balanced = clone(net).set_params(class_weight="balanced").fit(X, Y)
+    assert not same(balanced._state.weights, clone(net).fit(X, Y)._state.weights)
+
+
+# Networks of the table
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Files of many sizes, of red and of green images, some of them grey."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for row in range(24):
+        image = rng.integers(0, 60, (*rng.integers(40, 80, 2), 3), dtype=np.uint8)
+        image[..., row % 2] += 150
+        paths.append(str(folder / f"{row}.png"))
+        Image.fromarray(image).save(paths[-1])
+    return np.array(paths), np.arange(24) % 2
+
+
+@pytest.fixture(scope="module")
+def fitted(mobile, photos):
+    net = PretrainedClassifier(
+        "MobileNet",
+        weights=mobile,
+        image_size=(40, 32),
+        frozen_epochs=30,
+        epochs=1,
+        trainable=1,
+        batch_size=12,
+        random_state=0,
+    )
+    return net.fit(*photos)
+
+
+def test_a_network_of_the_table(fitted, photos, mobile, tmp_path):
+    paths, y = photos
+    assert fitted.score(paths, y) == 1
+    assert fitted.input_shape_ == (40, 32, 3)
+    features = ImageFeatures("MobileNet", weights=mobile, image_size=(40, 32)).fit(paths)
+    frozen = clone(fitted).set_params(trainable=0).fit(paths, y)
+    np.testing.assert_allclose(frozen.transform(paths), features.transform(paths), atol=1e-5)
+    assert frozen.weights_sha256_ == features.weights_sha256_
+    # Files, pickles and what is loaded need no file of weights.
+    fitted.save(tmp_path / "net.skcnn")
+    other = clone(fitted).set_params(weights="gone.h5")
+    expected = fitted.predict_proba(paths)
+    for again in (load(tmp_path / "net.skcnn"), pickle.loads(pickle.dumps(fitted))):
+        np.testing.assert_array_equal(again.predict_proba(paths), expected)
+        assert again.set_params(weights="gone.h5").partial_fit(paths, y).n_iter_ == 32
+    with pytest.raises(FileNotFoundError, match=r"weights='gone.h5' is not there"):
+        other.fit(paths, y)
+
+
+def test_displays_of_a_network_of_the_table(fitted, photos):
+    paths, y = photos
+    display = SaliencyDisplay.from_estimator(fitted, paths[:3])
+    assert display.maps.shape == (3, 40, 32)
+    assert display.maps.max() == pytest.approx(1)
+    np.testing.assert_array_equal(display.images, fitted._check_inputs(paths[:3])[:])
+    assert FilterDisplay.from_estimator(fitted).filters.shape == (32, 3, 3, 3)
+    assert len(MisclassifiedImagesDisplay.from_estimator(fitted, paths, 1 - y).images) == 12
+    TrainingHistoryDisplay.from_estimator(fitted)
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "tf_saved_model"])
+def test_exports_say_how_to_read_images(fitted, photos, tmp_path, format):
+    path = tmp_path / "network"
+    fitted.export(path, format=format)
+    metadata = metadata_of(path, format)
+    assert metadata["labels"] == [0, 1]
+    assert metadata["image_size"] == [40, 32]
+    assert metadata["resize"] == "crop"
+    assert metadata["background"] == [255, 255, 255]
+    assert metadata["pixel_limits"] == [0.0, 255.0]
+
+
+def metadata_of(path, format):
+    if format == "onnx":
+        onnx = pytest.importorskip("onnx")
+        (found,) = onnx.load(path).metadata_props
+        return json.loads(found.value)
+    if format == "litert":
+        import zipfile
+
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("skcnn.json"))
+    return json.loads(Path(path, "assets.extra", "skcnn.json").read_text())
+
+
+def test_grey_images_and_random_weights(photos):
+    grey = np.stack(
+        [np.asarray(Image.open(path).convert("L").resize((32, 32))) for path in photos[0]]
+    )
+    parameters = {"weights": None, "image_size": 32, "frozen_epochs": 1, "epochs": 1}
+    net = PretrainedClassifier("MobileNet", trainable=1, random_state=0, **parameters)
+    first = net.fit(grey, photos[1]).predict_proba(grey)
+    assert net.input_shape_ == (32, 32, 1)
+    np.testing.assert_array_equal(clone(net).fit(grey, photos[1]).predict_proba(grey), first)
+    other = clone(net).set_params(random_state=1).fit(grey, photos[1])
+    assert not same(other._state.weights[:-2], net._state.weights[:-2])
+
+
+# Searches
+
+
+def test_searches(net, backbone, mobile):
+    grid = {
+        "backbone": [
+            FrozenEstimator(backbone),
+            FrozenEstimator(ImageClassifier("FC-8 -> RELU -> FCS", epochs=1).fit(X, Y)),
+        ],
+        "trainable": [0, 1],
+    }
+    search = GridSearchCV(net.set_params(epochs=1), grid, cv=2, error_score="raise").fit(X, Y)
+    assert search.best_params_["backbone"].estimator is backbone
+    assert cross_val_score(clone(net), X, Y, cv=2, error_score="raise").mean() > 0.3
+    sizes = PretrainedClassifier(
+        "MobileNet", weights=mobile, trainable=0, frozen_epochs=1, random_state=0
+    )
+    grid = {"image_size": [32, 40], "resize": ["pad", "stretch"]}
+    GridSearchCV(sizes, grid, cv=2, error_score="raise").fit(X[:20], Y[:20] > 6)
+
+
+def test_a_network_on_a_network_on_a_network(net):
+    deeper = PretrainedClassifier(net.fit(X, Y), frozen_epochs=20, epochs=1, random_state=0)
+    deeper.fit(DIGITS[LOW][:100], LABELS[LOW][:100])
+    assert deeper.score(DIGITS[LOW][100:300], LABELS[LOW][100:300]) > 0.5
+    skcnn.clear_compiled()
