@@ -28,6 +28,8 @@ LOSSES = {
 def exact_match(y_true: Any, y_pred: Any) -> Any:
     """Compute for each sample whether all its characters, up to the end, are right."""
     true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
+    # Places without any target have a character that is not known and cannot be written.
+    true = keras.ops.where(keras.ops.any(y_true > 0, axis=-1), true, -1)
     # As in decoding, all behind the first padding is padding.
     predicted = predicted * keras.ops.cumprod(
         keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
@@ -44,7 +46,8 @@ def subset_accuracy(y_true: Any, y_pred: Any) -> Any:
 class OneHot:
     """An array of codes that is indexed like the array of their one-hot rows.
 
-    Only the rows that are read are made, which are many times larger than their codes.
+    Only the rows that are read are made, which are many times larger than their codes. A code
+    that is `n_codes`, which stands for what is not known, gives zeros.
 
     Parameters
     ----------
@@ -69,9 +72,9 @@ class OneHot:
         return self.codes, self.shape
 
     def __getitem__(self, rows: Any) -> Array:
-        codes = self.codes[rows]
-        one_hot = np.zeros((*codes.shape, self.shape[-1]), dtype=np.float32)
-        np.put_along_axis(one_hot, codes[..., None].astype(np.intp), 1, axis=-1)
+        codes, n_codes = self.codes[rows].astype(np.intp)[..., None], self.shape[-1]
+        one_hot = np.zeros((*codes.shape[:-1], n_codes), dtype=np.float32)
+        np.put_along_axis(one_hot, np.minimum(codes, n_codes - 1), codes < n_codes, axis=-1)
         return one_hot
 
 

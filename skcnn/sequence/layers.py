@@ -167,7 +167,7 @@ def run_steps(
     """Run a step over the first axis of its inputs and return the stacked outputs."""
     n_steps = tf.shape(inputs)[0]
     given = tf.TensorArray(inputs.dtype, n_steps, element_shape=inputs.shape[1:]).unstack(inputs)
-    arrays = [tf.TensorArray(inputs.dtype, n_steps, infer_shape=False) for _ in range(n_outputs)]
+    arrays = [tf.TensorArray(inputs.dtype, n_steps) for _ in range(n_outputs)]
 
     def body(time: Tensor, state: list[Tensor], arrays: list[Any]) -> tuple[Any, ...]:
         state, outputs = step(given.read(time), state)
@@ -258,7 +258,9 @@ class Encoder(CodeLayer):
                 sides = [_swap(aligned), _swap(tf.reverse_sequence(aligned, lengths, 1))]
         last = tf.stack([tf.maximum(lengths - 1, 0), tf.range(tf.shape(codes)[0])], 1)
         ends = [tf.gather_nd(outputs[:, side], last) for side in range(self.n_directions)]
-        return aligned, tf.concat(ends, -1)
+        size = self.n_directions * self.units
+        shapes = (codes.shape[0], codes.shape[1], size), (codes.shape[0], size)
+        return tf.ensure_shape(aligned, shapes[0]), tf.ensure_shape(tf.concat(ends, -1), shapes[1])
 
     def _run(self, inputs: list[Tensor], kernels: list[Any]) -> Tensor:
         """Run the directions; return outputs of (n_steps, n_directions, n_rows, units)."""
@@ -334,7 +336,8 @@ class AttentionDecoder(CodeLayer):
             top = self.recur(project(top, kernel, bias), tf.convert_to_tensor(recurrent), state)
         if self.cells:
             top = tf.concat([top, contexts], -1)
-        return _swap(top)
+        size = self.units + keys.shape[-1]
+        return tf.ensure_shape(_swap(top), (*codes.shape, size))
 
     def step(
         self, codes: Tensor, keys: Tensor, mask: Tensor, state: list[Tensor]
