@@ -36,7 +36,7 @@ from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.loop import Division, TrainingRun, divide, integer_seed
 from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
-from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
+from ._training.pool import POOL, acquire, forward, predict_in_parts
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -70,6 +70,9 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
     class attribute is fixed and leaves the signature.
     """
 
+    # Makes the batches to train on and to validate on.
+    _generator: ClassVar[Callable[..., BatchGenerator]] = BatchGenerator
+
     # Builds the network from what `_network_arguments` returns, and with these the one to train.
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
@@ -87,7 +90,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
 
     _plan: Plan
     _state: State
-    _forward: Forward
+    _forward: Any
     _weight_tensors: list[tf.Tensor]
     history_: dict[str, list[float]]
 
@@ -190,6 +193,10 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         bias = self._head.bias(y, rows, weight)
         if bias is not None:
             model.layers[-1].bias.assign(bias)
+
+    def _compiled_calls(self, plan: Plan) -> Any:
+        """Return what predicts with networks of a plan, traced and ready for many threads."""
+        return forward(plan)
 
     def _weight_parts(self, y: Any) -> dict[str, Array]:
         """Return weights of samples that parameters ask for, by the name of the parameter."""
@@ -366,7 +373,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         completed = run.train(
             schedule,
             optimizer,
-            [*self.callbacks_, *self._own_callbacks(division.validation)],
+            [*self._own_callbacks(division.validation), *self.callbacks_],
             self.verbose,
         )
         self._learn_from(run)
@@ -421,17 +428,17 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         )
         self._learn_statistics(X, division.weighted)
         if self.validation_data is not None:
-            division.validation = BatchGenerator(
+            division.validation = self._generator(
                 *self._check_validation_data(), batch_size=self.batch_size, shuffle=False
             )
         elif division.held_out is not None:
-            division.validation = BatchGenerator(
+            division.validation = self._generator(
                 X, y, batch_size=self.batch_size, indices=division.held_out, shuffle=False
             )
         return division
 
     def _batches(self, X: Any, y: Any, division: Division, seed: int) -> BatchGenerator:
-        return BatchGenerator(
+        return self._generator(
             X,
             y,
             division.weight_of_outputs(y),
@@ -523,7 +530,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
         # Traced now, so that prediction may come from many threads.
-        self._forward = forward(self._plan)
+        self._forward = self._compiled_calls(self._plan)
         self.__dict__.pop("model_", None)
 
     def _network(self, **changes: Any) -> keras.Model:

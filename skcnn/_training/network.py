@@ -115,8 +115,9 @@ class CompiledNetwork:
         for layer in self.model.layers:
             if hasattr(layer, "progress"):
                 layer.progress = self._progress
-        target = keras.ops.zeros((1, *self.model.output_shape[1:]))
-        self.model.compute_metrics(None, target, target)
+        shape = [1, *(size or 1 for size in self.model.output_shape[1:])]
+        target = keras.ops.zeros(shape[:-1] if getattr(loss, "from_codes", False) else shape)
+        self.model.compute_metrics(None, target, keras.ops.zeros(shape))
         self._seeds = seed_variables(self.model)
         self._feeds: dict[Hashable, Feed] = {}
         self.first = self.state()
@@ -151,14 +152,12 @@ class CompiledNetwork:
         return self.optimizer.iterations.value, pace
 
     @contextmanager
-    def feed(self, **sources: keras.utils.PyDataset | None) -> Iterator[dict[str, Any]]:
+    def feed(self, **sources: Any) -> Iterator[dict[str, Any]]:
         """Turn what gives batches into data sets for Keras, for as long as it trains on them."""
         feeds = {}
         for name, source in sources.items():
             if source is not None:
-                signature = tuple(
-                    tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in source[0]
-                )
+                signature = source.signature()
                 if (name, signature) not in self._feeds:
                     self._feeds[name, signature] = Feed(signature)
                 feeds[name] = self._feeds[name, signature]
@@ -216,7 +215,7 @@ class Feed:
 
     Parameters
     ----------
-    signature : tuple of tf.TensorSpec
+    signature : tuple of tf.TensorSpec, or of tuples of them
         Shapes and dtypes of a batch.
 
     Attributes
@@ -227,7 +226,7 @@ class Feed:
         What the source has raised.
     """
 
-    def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
+    def __init__(self, signature: tuple[Any, ...]) -> None:
         self.source: keras.utils.PyDataset | None = None
         self.error: Exception | None = None
         # A generator lives as long as the graph that was the default one when TensorFlow got it,

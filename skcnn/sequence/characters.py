@@ -23,6 +23,8 @@ Array = NDArray[Any]
 
 ANALYZERS = ("char", "word")
 UNITS = {"char": "character", "word": "word"}
+# Shown in place of a character that is not known.
+UNKNOWN = "\ufffd"
 NORMAL_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 
 
@@ -258,10 +260,11 @@ class CharacterTable(TransformerMixin, BaseEstimator):
     def _strings(self, codes: Array) -> NDArray[np.str_]:
         # All behind the first padding is padding.
         codes = codes * np.cumprod(codes > 0, axis=1)
+        known = np.append(self.characters_, UNKNOWN)
         if self.analyzer == "word":
-            words = self.characters_[codes]
+            words = known[codes]
             return np.array([" ".join(filter(None, row)) for row in words.tolist()])
-        points = np.ascontiguousarray(self.characters_.view(np.uint32)[codes])
+        points = np.ascontiguousarray(known.view(np.uint32)[codes])
         return points.view(f"<U{points.shape[1]}")[:, 0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from .._training.pool import ROW_GROUP, StatelessCall
 Array = NDArray[Any]
 Tensor = Any
 
-# What one call reads and writes at most; bounds the memory of its states.
+# What one call reads at most, and the values of the largest tensor; bounds its memory.
 ROWS = 480
+VALUES = 2**24
 # Lengths are filled up to a multiple of this, so that sums over places, and with them the last
 # bits of a prediction, depend less on which strings are read together.
 LENGTH_GROUP = 8
@@ -228,9 +229,9 @@ def writer(plan: Plan) -> Writer:
 
 
 def in_batches(
-    run: Callable[..., list[Array]], *codes: Array, rows: int = ROWS
-) -> list[list[Array]]:
-    """Run a function over rows of codes, those of one length together.
+    run: Callable[..., list[Array]], *codes: Array, places: int, cut: bool = True
+) -> Iterator[list[Array]]:
+    """Run a function over rows of codes, those of about one length together.
 
     Parameters
     ----------
@@ -238,26 +239,36 @@ def in_batches(
         Takes a batch of each array of codes and returns a list of arrays of as many rows.
     *codes : ndarray of int of shape (n_rows, length)
         Codes that are filled up with zeros.
-    rows : int, default=480
-        Rows in a batch.
+    places : int
+        Values that a network computes for each place, which bounds the rows of a batch.
+    cut : bool, default=True
+        Whether to cut a batch to its longest strings.
 
-    Returns
-    -------
-    list of list of ndarray
-        What it returned for each batch, after the rows that the batch had.
+    Yields
+    ------
+    list of ndarray
+        The rows of a batch and what the function returned for them.
     """
-    lengths = [np.count_nonzero(each, axis=1) for each in codes]
-    order = np.lexsort(lengths[::-1])
-    # One row alone, which is often asked for, is not worth filling up.
-    group = min(ROW_GROUP, rows) if len(order) > 1 else 1
-    results = []
-    for start in range(0, len(order), rows):
-        chosen = order[start : start + rows]
+    lengths = [
+        np.count_nonzero(each, axis=1) if cut else np.full(len(each), each.shape[1])
+        for each in codes
+    ]
+    order, start = np.lexsort(lengths[::-1]), 0
+    while start < len(order):
+        longest = max(size[order[start : start + ROWS]].max() for size in lengths)
+        n_rows = max(1, min(ROWS, VALUES // (places * max(1, int(longest)))))
+        # One row alone, which is often asked for, is not worth filling up.
+        group = min(ROW_GROUP, n_rows) if len(order) > 1 else 1
+        chosen = order[start : start + n_rows - n_rows % group]
+        start += len(chosen)
         filled = np.pad(chosen, (0, -len(chosen) % group), mode="edge")
-        batch = [_cut(each[filled], size[chosen].max()) for each, size in zip(codes, lengths)]
-        outputs = run(*batch)
-        results.append([chosen, *(output[: len(chosen)] for output in outputs)])
-    return results
+        batch = [each[filled] for each in codes]
+        if cut:
+            batch = [
+                _cut(each, int(size[chosen].max()))
+                for each, size in zip(batch, lengths, strict=True)
+            ]
+        yield [chosen, *(output[: len(chosen)] for output in run(*batch))]
 
 
 def _cut(codes: Array, length: int) -> Array:
@@ -300,3 +311,25 @@ def best_sequences(log_proba: Array, width: int) -> tuple[Array, Array]:
         codes = np.concatenate([codes, new[..., None]], 2)
         done = new == 0
     return codes, totals
+
+
+def log_probability_of(proba: Array, codes: Array) -> Array:
+    """Compute the log-probability of strings whose characters are independent.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, length, n_codes)
+        Probabilities of the codes at each place.
+    codes : ndarray of int of shape (n_rows, length)
+        The strings. A code of `n_codes` has no probability.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Log-probabilities of the strings, their end included where there is a place for it.
+    """
+    padded = np.pad(proba, ((0, 0), (0, 0), (0, 1)))
+    found = np.take_along_axis(padded, codes[..., None].astype(np.intp), 2)[..., 0]
+    within = np.pad(codes[:, :-1] > 0, ((0, 0), (1, 0)), constant_values=True)
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(within, found, 1)).sum(axis=1)  # type: ignore[no-any-return]
