@@ -36,7 +36,7 @@ from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.loop import Division, TrainingRun, divide, integer_seed
 from ._training.network import Plan, State, check_state, is_finite, save_for_plain_keras
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
-from ._training.pool import POOL, acquire, forward, predict_in_parts
+from ._training.pool import POOL, Forward, acquire, forward, predict_in_parts
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -90,7 +90,7 @@ class KerasEstimator(RoutedParameters, BaseEstimator):
 
     _plan: Plan
     _state: State
-    _forward: Any
+    _forward: Forward
     _weight_tensors: list[tf.Tensor]
     history_: dict[str, list[float]]
 

@@ -246,6 +246,9 @@ def _checked_answers(
     answers = [each if isinstance(each, str) else list(each) for each in y_true]
     for row in several:
         check_strings(answers[row], f"y_true[{row}]")
-    first = [each if isinstance(each, str) or row not in several else each[0] for row, each in enumerate(answers)]
+    first = [
+        each if isinstance(each, str) or row not in several else each[0]
+        for row, each in enumerate(answers)
+    ]
     _, y_pred, sample_weight = _checked(first, y_pred, sample_weight)
     return [[each] if isinstance(each, str) else each for each in answers], y_pred, sample_weight

@@ -47,6 +47,7 @@ class StringBatches(BatchGenerator):
         return (source, target), target, self.sample_weight[rows]
 
     def signature(self) -> tuple[Any, ...]:
+        """Return shapes and dtypes of a batch of any number of rows and any lengths."""
         codes = tf.TensorSpec((None, None), tf.int32)
         weight = [] if self.sample_weight is None else [tf.TensorSpec((None,), tf.float32)]
         return (codes, codes), codes, *weight

@@ -166,7 +166,8 @@ class CharacterTable(TransformerMixin, BaseEstimator):
     def _normal(self, strings: NDArray[np.str_]) -> NDArray[np.str_]:
         if self.normalize is None:
             return strings
-        return np.array([unicodedata.normalize(self.normalize, text) for text in strings.tolist()])
+        form: Any = self.normalize
+        return np.array([unicodedata.normalize(form, text) for text in strings.tolist()])
 
     def _learn(self, strings: NDArray[np.str_], name: str) -> Self:
         strings = self._normal(strings)
@@ -185,7 +186,7 @@ class CharacterTable(TransformerMixin, BaseEstimator):
         points = _code_points(strings)
         if self.characters is not None:
             points = np.array([ord(char) for char in "".join(self.characters)])
-        return np.union1d([0], points).astype(np.uint32).view("<U1")  # type: ignore[no-any-return]
+        return np.union1d([0], points).astype(np.uint32).view("<U1")
 
     def _lengths(self, strings: NDArray[np.str_]) -> Array:
         if self.analyzer == "word":

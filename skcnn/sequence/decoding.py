@@ -69,7 +69,9 @@ class Steps:
         return tf.nn.log_softmax(self.logit(self.mix(top))), state, attention
 
 
-def greedy(steps: Steps, source: Tensor, limit: Tensor, traced: bool = False) -> tuple[Tensor, ...]:
+def greedy(
+    steps: Steps, source: Tensor, limit: Tensor, traced: bool = False
+) -> tuple[Tensor, ...]:
     """Write the most probable code at each step.
 
     Returns

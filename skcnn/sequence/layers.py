@@ -51,14 +51,6 @@ CELLS: dict[str, tuple[Step, int, int]] = {
 }
 
 
-def glorot() -> keras.initializers.Initializer:
-    return keras.initializers.GlorotUniform(seed=0)
-
-
-def orthogonal() -> keras.initializers.Initializer:
-    return keras.initializers.Orthogonal(seed=0)
-
-
 class CodeLayer(keras.layers.Layer):
     """Base class: a layer that looks codes up, with dropout of what it finds.
 
@@ -104,7 +96,8 @@ class CodeLayer(keras.layers.Layer):
         return self.n_parts * self.units
 
     def add_kernel(self, name: str, rows: int) -> Any:
-        initializer = orthogonal() if name == "recurrent_kernel" else glorot()
+        kind = "Orthogonal" if name == "recurrent_kernel" else "GlorotUniform"
+        initializer = getattr(keras.initializers, kind)(seed=0)
         return self.add_weight(name=name, shape=(rows, self.width), initializer=initializer)
 
     def add_bias(self) -> Any:
@@ -121,7 +114,8 @@ class CodeLayer(keras.layers.Layer):
         if self.embedding_size is None:
             return None
         shape = (self.n_codes, self.embedding_size)
-        return self.add_weight(name="embeddings", shape=shape, initializer=glorot())
+        initializer = keras.initializers.GlorotUniform(seed=0)
+        return self.add_weight(name="embeddings", shape=shape, initializer=initializer)
 
     @property
     def n_inputs(self) -> int:
@@ -243,15 +237,15 @@ class Encoder(CodeLayer):
             self.look_up(tf.transpose(side), self.embeddings, kernel, bias, training)
             for side, (kernel, _, bias) in zip(both, self.cells[0], strict=True)
         ]
-        for number, cells in enumerate(self.cells):
-            if number:
+        sides: list[Tensor] = []
+        for cells in self.cells:
+            if sides:
                 inputs = [
                     project(side, kernel, bias)
                     for side, (kernel, _, bias) in zip(sides, cells, strict=True)
                 ]
             outputs = self._run(inputs, [recurrent for _, recurrent, _ in cells])
-            aligned = _swap(outputs[:, 0])
-            sides = [outputs[:, 0]]
+            aligned, sides = _swap(outputs[:, 0]), [outputs[:, 0]]
             if self.bidirectional:
                 back = tf.reverse_sequence(_swap(outputs[:, 1]), lengths, 1)
                 aligned = tf.concat([aligned, back], -1)

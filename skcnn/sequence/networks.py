@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,9 @@ CELLS = {
 # Matrices in each, bias vectors for each matrix in Keras's layers, and tensors of the state.
 GATES = {"lstm": (4, 1, 2), "gru": (3, 2, 1), "simple_rnn": (1, 1, 1)}
 
+# What "auto" chooses from for `batch_size`.
+SMALLEST_BATCH, LARGEST_BATCH = 8, 64
+
 Shape = tuple[int | None, int]
 
 
@@ -39,6 +43,8 @@ class Decoder:
     autoregressive : bool
         Whether it reads codes of any length and writes step by step, or reads and writes one-hot
         rows of fixed lengths.
+    steps_an_epoch : int
+        About how many training steps an epoch should have where there are few samples.
     defaults : dict of str to object
         What "auto" stands for. A parameter that is not here has no effect with this decoder.
     """
@@ -46,7 +52,15 @@ class Decoder:
     build: Callable[..., keras.Model]
     size: Callable[..., tuple[int, int]]
     autoregressive: bool = False
+    steps_an_epoch: int = 0
     defaults: dict[str, Any] = field(default_factory=dict)
+
+    def batch_size(self, n_samples: int) -> int:
+        """Choose the samples in a training step: a power of two."""
+        if not self.steps_an_epoch:
+            return LARGEST_BATCH
+        fitting = 2 ** round(math.log2(n_samples / self.steps_an_epoch))
+        return int(min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def build_seq2seq(
@@ -208,7 +222,7 @@ def _build_autoregressive(
     character that is not known.
     """
     layers, initializers = keras.layers, keras.initializers
-    shared = {
+    shared: dict[str, Any] = {
         "cell": cell,
         "units": hidden_size,
         "n_layers": n_layers,
@@ -282,6 +296,7 @@ DECODERS = {
         _build_autoregressive,
         _size_of_autoregressive,
         autoregressive=True,
+        steps_an_epoch=256,
         defaults={
             "reverse_input": False,
             "bidirectional": True,

@@ -32,29 +32,66 @@ from .networks import CELLS, DECODERS, GATES, Decoder, build_seq2seq
 class Seq2SeqRNN(KerasEstimator):
     """Learn to write strings from strings, such as "-333" from "123-456".
 
-    A recurrent network reads the characters of a string into a vector, and another writes the
-    answer from it, a softmax over the characters at each place [1]_. Strings may have any
-    length up to that of the longest in training, on either side.
+    A recurrent network reads a string, and another writes the answer, one character after the
+    other, from what it has read and written before [1]_.
 
     Parameters
     ----------
+    decoder : {"autoregressive", "attention", "repeat"}, default="autoregressive"
+        How answers are written. "autoregressive": each character from those before it, with
+        attention to all that was read [2]_; strings may have any length on either side. "repeat"
+        writes all places at once from a single vector, and "attention" from that and, at every
+        place, what it attends to; strings may be as long as the longest in training.
     cell : {"lstm", "gru", "simple_rnn"}, default="lstm"
         Kind of the recurrent layers.
     hidden_size : int, default=128
         Units of each recurrent layer.
     n_layers : int, default=1
         Recurrent layers that read, and as many that write.
-    decoder : {"repeat", "attention"}, default="repeat"
-        What the writing layers see: the vector at every place, or that and, at every place,
-        the states of the reading layer that they attend to [2]_.
-    reverse_input : bool, default=True
-        Read strings from their end, which shortens the way to what is written first [1]_.
+    bidirectional : bool or "auto", default="auto"
+        Read strings from both ends [3]_. "auto" does with ``decoder="autoregressive"``, and the
+        others do not take it.
+    reverse_input : bool or "auto", default="auto"
+        Read strings from their end, which shortens the way to what is written first [1]_. "auto"
+        does, except with ``decoder="autoregressive"``.
+    embedding_size : int, None or "auto", default="auto"
+        Length of the vector that is learned for each character. None takes one-hot vectors, and
+        so does "auto". For ``decoder="autoregressive"`` only; for alphabets of thousands of
+        characters, 32 to 128 take less time.
+    dropout : float or "auto", default="auto"
+        Share of the values between layers that is set to zero in training. "auto" is 0. For
+        ``decoder="autoregressive"`` only.
+    analyzer : {"char", "word"} or pair of these, default="char"
+        What strings are made of: characters, or words that white space separates and that
+        predictions join by a space. A pair says it for X and y: ``("char", "word")`` writes
+        "HH AH L OW" for "hello".
+    characters : str, list of str or pair of these, default=None
+        The characters, or words, that may come; of both sides or, as a tuple of two, of X and
+        of y. None takes those of the strings in ``fit``.
+    handle_unknown : {"error", "ignore"}, default="error"
+        What to do with a character that is not known, and with strings that are too long: raise
+        an error, or read it as a character of its own and cut the string. An unknown character
+        in y counts as wrong in the validation and is left out of the loss.
+    normalize : {"NFC", "NFKC", "NFD", "NFKD"}, default=None
+        Unicode normal form to bring all strings to first, so that the two ways to write "é" are
+        one. None leaves them as they are.
+    max_input_length : int, default=None
+        The most characters, or words, to read. None is any number with
+        ``decoder="autoregressive"``, that of the longest string in ``fit`` with the others.
+    max_output_length : int, default=None
+        The most characters, or words, to write. None is twice that of the longest answer in
+        ``fit`` with ``decoder="autoregressive"``, where a prediction may be longer than all that
+        was seen, and that of the longest with the others.
+    beam_width : int, default=1
+        Strings that prediction considers at a time. 1 takes the most probable character at each
+        step; 5 finds a more probable string now and then and takes about five times as long.
     show_samples : int, default=0
         Validation samples to print after every epoch, with the expected and the guessed string.
     epochs : int, default=20
         Passes over the training data.
-    batch_size : int, default=64
-        Samples in a training step.
+    batch_size : int or "auto", default="auto"
+        Samples in a training step. "auto" takes 64, with ``decoder="autoregressive"`` fewer of
+        less than 16,000 samples and at least 8, so that there are enough steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="adam"
         Name, instance or class of a Keras optimizer. Its other arguments can be set as
         ``optimizer__beta_2=0.99``.
@@ -104,15 +141,20 @@ class Seq2SeqRNN(KerasEstimator):
     ----------
     input_table_, output_table_ : CharacterTable
         The characters and lengths of both sides.
+    decoder_ : str
+        The decoder of the fitted network.
     reverse_input_ : bool
         Whether the network reads strings from their end.
     model_ : keras.Model
         A copy of the network. What is done to it does not change the estimator.
     history_ : dict of str to list of float
-        One value an epoch of ``loss``, ``accuracy`` (the share of characters, padding included)
-        and ``exact_match`` (the share of whole strings), of the same with ``val_`` where there
-        is validation data, ``learning_rate`` (the last of the epoch) and ``seconds``. A name that
-        not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` add to it.
+        One value an epoch of ``loss``, ``accuracy`` (the share of characters) and
+        ``exact_match`` (the share of whole strings), of the same with ``val_`` where there is
+        validation data, and of its ``val_character_error_rate``; of ``learning_rate`` (the last
+        of the epoch) and ``seconds``. With ``decoder="autoregressive"`` a character counts as
+        right when it is after the right ones before it, and padding does not count. A name
+        that not all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` add to
+        it.
     precision_ : {"float32", "mixed_bfloat16"}
         What the last fit computed in.
     n_iter_ : int
@@ -133,6 +175,8 @@ class Seq2SeqRNN(KerasEstimator):
        Networks", NeurIPS 2014.
     .. [2] M.-T. Luong, H. Pham and C. D. Manning, "Effective Approaches to Attention-based
        Neural Machine Translation", EMNLP 2015.
+    .. [3] D. Bahdanau, K. Cho and Y. Bengio, "Neural Machine Translation by Jointly Learning to
+       Align and Translate", ICLR 2015.
 
     Examples
     --------
@@ -146,6 +190,7 @@ class Seq2SeqRNN(KerasEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **KerasEstimator._parameter_constraints,
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "decoder": [StrOptions(set(DECODERS))],
         "cell": [StrOptions(set(CELLS))],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
@@ -171,6 +216,7 @@ class Seq2SeqRNN(KerasEstimator):
     _build = staticmethod(build_seq2seq)
 
     decoder_: str
+    _forward: Any
 
     def __init__(
         self,
@@ -192,11 +238,15 @@ class Seq2SeqRNN(KerasEstimator):
         beam_width: int = 1,
         show_samples: int = 0,
         label_smoothing: float = 0.0,
-        batch_size: int = 64,
+        batch_size: int | str = "auto",
         weight_decay: float = 0.05,
         **training: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, weight_decay=weight_decay, **training)
+        super().__init__(
+            batch_size=batch_size,  # type: ignore[arg-type]
+            weight_decay=weight_decay,
+            **training,
+        )
         self.decoder = decoder
         self.cell = cell
         self.hidden_size = hidden_size
@@ -420,7 +470,7 @@ class Seq2SeqRNN(KerasEstimator):
         for rows, codes, totals in found:
             yield rows, codes[:, :, :limit], totals
 
-    def _scored(self, X: Any, y: NDArray[np.str_]) -> Iterator[tuple[Array, Array]]:
+    def _scored(self, X: Any, y: NDArray[np.str_]) -> Iterator[list[Array]]:
         """Score answers, some rows at a time; yield them and log-probabilities."""
         if self._kind.autoregressive:
             y = self.output_table_._codes(y, "y", any_length=True, more=1)
@@ -437,7 +487,8 @@ class Seq2SeqRNN(KerasEstimator):
     def _probabilities(self, codes: Array) -> Array:
         """Compute the probabilities at all places with a network that writes them at once."""
         batch = OneHot(codes, len(self.input_table_.characters_))[:]
-        return self._predict_batch(batch, OUTPUTS).numpy()  # type: ignore[no-any-return]
+        proba: Array = self._predict_batch(batch, OUTPUTS).numpy()
+        return proba
 
     # Data
 
@@ -446,9 +497,12 @@ class Seq2SeqRNN(KerasEstimator):
         head = StepwiseStringsHead if self._kind.autoregressive else StringsHead
         return head(self.output_table_, self.label_smoothing)
 
-    def _generator(self, *args: Any, **options: Any) -> BatchGenerator:  # type: ignore[override]
+    def _generator(self, *args: Any, **options: Any) -> BatchGenerator:
         kind = StringBatches if self._kind.autoregressive else BatchGenerator
-        return kind(*args, **options)
+        batches = kind(*args, **options)
+        if batches.batch_size == "auto":
+            batches.batch_size = self._kind.batch_size(len(batches.rows))
+        return batches
 
     def _check_data(
         self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool, classes: Any = None
@@ -610,7 +664,7 @@ class Seq2SeqRNN(KerasEstimator):
             reader = object.__new__(type(self))
             weights = [weight.value for weight in model.weights]
             reader.__dict__ = {**vars(self), "_forward": calls, "_weight_tensors": weights}
-            return reader._written(X)  # type: ignore[no-any-return]
+            return reader._written(X)
 
         return [StringValidation(predict, questions[rows], answers[rows], self.show_samples)]
 
