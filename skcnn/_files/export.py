@@ -68,11 +68,19 @@ def _to_litert(path: Path, metadata: str) -> None:
 ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _to_litert}
 
 
+def _write_whole(network: keras.Model, path: Path, format: str) -> None:
+    """Write a network as a function from a batch to its outputs."""
+    # Keras exports what has been called.
+    network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    network.export(str(path), format=format, verbose=False)  # Keras 3.13 wants a str
+
+
 def export(
     model: Callable[[], keras.Model],
     metadata: dict[str, Any],
     path: str | os.PathLike[str],
     format: str,
+    write: Callable[[keras.Model, Path, str], None] = _write_whole,
 ) -> None:
     """Build a network and write it for another runtime."""
     if format not in ADD_METADATA:
@@ -89,13 +97,11 @@ def export(
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(target.parent))
     network = model()
-    # Keras exports what has been called.
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))
     # Beside the target and then moved, so that it is never there by half.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the ending is what Keras asks of one format
         with _all_as_it_was():
-            network.export(str(written), format=format, verbose=False)  # Keras 3.13 wants a str
+            write(network, written, format)
         ADD_METADATA[format](written, json.dumps(metadata, default=str))
         _replace(target, written, Path(folder, "old"))
 

@@ -82,27 +82,35 @@ def greedy(
     """
     memory, state = steps.read(source)
     n_rows = tf.shape(source)[0]
-    dtypes = [tf.int32, tf.float32, tf.float32][: 3 if traced else 1]
-    arrays = [tf.TensorArray(dtype, 0, dynamic_size=True) for dtype in dtypes]
+    kept = range(2 if traced else 0)
+    arrays = [tf.TensorArray(tf.float32, 0, dynamic_size=True) for _ in kept]
 
-    def going(time: Tensor, previous: Tensor, done: Tensor, *others: Any) -> Tensor:
+    def going(time: Tensor, written: Tensor, done: Tensor, *others: Any) -> Tensor:
         return (time < limit) & ~tf.reduce_all(done)
 
     def body(
-        time: Tensor, previous: Tensor, done: Tensor, total: Tensor, state: Any, arrays: Any
+        time: Tensor, written: Tensor, done: Tensor, total: Tensor, state: Any, arrays: Any
     ) -> tuple[Any, ...]:
-        log_proba, state, attention = steps.write(previous, memory, state)
+        log_proba, state, attention = steps.write(written[:, -1], memory, state)
         codes = tf.where(done, 0, tf.argmax(log_proba, -1, output_type=tf.int32))
         total += tf.where(done, 0.0, tf.reduce_max(log_proba, -1))
-        found = [codes, tf.exp(log_proba), attention]
-        arrays = [array.write(time, now) for array, now in zip(arrays, found, strict=False)]
-        return time + 1, codes, done | (codes == 0), total, state, arrays
+        found = tf.exp(log_proba), attention
+        arrays = [array.write(time, found[each]) for each, array in zip(kept, arrays, strict=True)]
+        written = tf.concat([written, codes[:, None]], 1)
+        return time + 1, written, done | (codes == 0), total, state, arrays
 
-    start = tf.zeros(n_rows, tf.int32)
-    before = (0, start, tf.zeros(n_rows, tf.bool), tf.zeros(n_rows), state, arrays)
-    _, _, _, total, _, arrays = tf.while_loop(going, body, before)
-    codes, *others = (array.stack() for array in arrays)
-    return tf.transpose(codes), total, *(tf.transpose(each, (1, 0, 2)) for each in others)
+    before = (
+        0,
+        tf.zeros((n_rows, 1), tf.int32),
+        tf.zeros(n_rows, tf.bool),
+        tf.zeros(n_rows),
+        state,
+        arrays,
+    )
+    shapes = tf.nest.map_structure(lambda each: getattr(each, "shape", None), before[2:5])
+    shapes = (tf.TensorShape(()), tf.TensorShape((None, None)), *shapes, [None for _ in kept])
+    _, written, _, total, _, arrays = tf.while_loop(going, body, before, shapes)
+    return written[:, 1:], total, *(tf.transpose(each.stack(), (1, 0, 2)) for each in arrays)
 
 
 def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Tensor, ...]:

@@ -309,6 +309,11 @@ class AttentionDecoder(CodeLayer):
     def compute_output_spec(self, codes: Any, keys: Any, *others: Any, **options: Any) -> Any:
         return keras.KerasTensor((*codes.shape, self.units + keys.shape[-1]), self.compute_dtype)
 
+    @property
+    def n_state_tensors(self) -> int:
+        """The tensors of the state: the context, then those of each layer."""
+        return 1 + self.n_layers * self.n_states
+
     def initial_state(self, keys: Tensor, start: Tensor) -> list[Tensor]:
         """Return the tensors of the state before the first step, all of (n_rows, size)."""
         parts = tf.split(start, self.n_layers * self.n_states, axis=-1)

@@ -71,9 +71,11 @@ def build_seq2seq(
     cell: str,
     hidden_size: int,
     n_layers: int,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    embedding_size: int | None = None,
     dtype: str = "float32",
     unrolled_steps: int = UNROLLED_STEPS,
-    **options: Any,
 ) -> keras.Model:
     """Build the Keras model of a decoder.
 
@@ -83,14 +85,12 @@ def build_seq2seq(
         A name in `DECODERS`.
     input_shape, output_shape : tuple of (length, n_characters)
         The lengths are None where any will do.
-    cell, hidden_size, n_layers
-        As in :class:`skcnn.Seq2SeqRNN`.
+    cell, hidden_size, n_layers, bidirectional, dropout, embedding_size
+        As in :class:`skcnn.Seq2SeqRNN`; the last three for decoders that take them.
     dtype : str
         Keras dtype policy of all layers but the last, whose output is float32.
     unrolled_steps : int
         Most steps of fixed lengths to trace one by one.
-    **options
-        More parameters that the decoder takes.
 
     Returns
     -------
@@ -103,14 +103,17 @@ def build_seq2seq(
         If the network has more layers or parameters than can be trained.
     """
     kind = DECODERS[decoder]
-    arguments = {
+    arguments: dict[str, Any] = {
         "input_shape": input_shape,
         "output_shape": output_shape,
         "cell": cell,
         "hidden_size": hidden_size,
         "n_layers": n_layers,
-        **options,
     }
+    if kind.autoregressive:
+        arguments["bidirectional"] = bidirectional
+        arguments["dropout"] = dropout
+        arguments["embedding_size"] = embedding_size
     check_size(
         f"cell={cell!r}, hidden_size={hidden_size}, n_layers={n_layers}", *kind.size(**arguments)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._compat import Interval, StrOptions
 from .._environment import check_not_forked
+from .._files.export import export
 from .._strings import check_strings
 from .._training.batches import BatchGenerator
 from .._training.callbacks import is_open
@@ -26,6 +28,7 @@ from ..metrics import character_error_rate, exact_match_score
 from .batches import StringBatches
 from .characters import ANALYZERS, NORMAL_FORMS, CharacterTable, tag_strings
 from .decoding import best_sequences, in_batches, log_probability_of, writer
+from .export import write_autoregressive
 from .networks import CELLS, DECODERS, GATES, Decoder, build_seq2seq
 
 
@@ -614,6 +617,48 @@ class Seq2SeqRNN(KerasEstimator):
             "normalize": self.input_table_.normalize,
             "reverse_input": self.reverse_input_,
         }
+
+    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
+        """Write the fitted network for a runtime without skcnn.
+
+        With the decoders "repeat" and "attention" it takes float32 arrays of the shape
+        ``model_.input_shape``, one-hot rows of characters, and gives probabilities, as
+        ``predict_proba`` does.
+
+        With ``decoder="autoregressive"`` it takes int32 codes of shape (n_samples, length): the
+        places of the characters in ``input_table_.characters_``, filled up with zeros. An ONNX
+        file gives the ``codes`` of a greedy search, up to the first 0, and their ``log_proba``.
+        A SavedModel has two functions for a search of one's own: ``encode`` gives what
+        ``decode_step`` takes beside the codes that were written last, zeros at first, and that
+        gives log-probabilities of the next ones and its next state.
+
+        The file has the characters with it, as JSON: in the metadata ``skcnn`` of an ONNX file,
+        in ``assets.extra/skcnn.json`` of a SavedModel, and in ``skcnn.json`` of the zip at the
+        end of a LiteRT file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, or the folder of a SavedModel. What is there is replaced if it is of the
+            same kind.
+        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
+            ONNX needs ``pip install 'skcnn[export]'``. LiteRT cannot hold
+            ``decoder="autoregressive"``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such format, or it cannot hold the decoder.
+        ImportError
+            If a package is missing.
+        OSError
+            If the file cannot be written.
+        """
+        fitted = self._ready()
+        if not fitted._kind.autoregressive:
+            return super().export(path, format)
+        write = functools.partial(write_autoregressive, limit=fitted._limit + 1)
+        export(fitted._network, fitted._metadata(), path, format, write)
 
     def _network_to_export(self) -> keras.Model:
         # A loop needs operations that LiteRT leaves to TensorFlow.
