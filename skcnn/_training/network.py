@@ -138,8 +138,9 @@ class CompiledNetwork:
         for layer in self.model.layers:
             if hasattr(layer, "steps_done"):
                 layer.steps_done = lambda: optimizer.iterations.value
-        target = keras.ops.zeros((1, *self.model.output_shape[1:]))
-        self.model.compute_metrics(None, target, target)
+        shape = [1, *(size or 1 for size in self.model.output_shape[1:])]
+        target = keras.ops.zeros(shape[:-1] if getattr(loss, "from_codes", False) else shape)
+        self.model.compute_metrics(None, target, keras.ops.zeros(shape))
         self._seeds = seed_variables(self.model)
         scale_rates(optimizer, rate_shares(self.model))
         self._feeds: dict[Hashable, Feed] = {}
@@ -162,14 +163,12 @@ class CompiledNetwork:
             self.optimizer.weight_decay.assign(optimizer.weight_decay)
 
     @contextmanager
-    def feed(self, **sources: keras.utils.PyDataset | None) -> Iterator[dict[str, Any]]:
+    def feed(self, **sources: Any) -> Iterator[dict[str, Any]]:
         """Provide batch generators as data sets for Keras while it trains on them."""
         feeds = {}
         for name, source in sources.items():
             if source is not None:
-                signature = tuple(
-                    tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in source[0]
-                )
+                signature = source.signature()
                 if (name, signature) not in self._feeds:
                     self._feeds[name, signature] = Feed(signature)
                 feeds[name] = self._feeds[name, signature]
@@ -228,7 +227,7 @@ class Feed:
 
     Parameters
     ----------
-    signature : tuple of tf.TensorSpec
+    signature : tuple of tf.TensorSpec, or of tuples of them
         Shapes and dtypes of a batch.
 
     Attributes
@@ -239,7 +238,7 @@ class Feed:
         The exception that the source has raised.
     """
 
-    def __init__(self, signature: tuple[tf.TensorSpec, ...]) -> None:
+    def __init__(self, signature: tuple[Any, ...]) -> None:
         self.source: keras.utils.PyDataset | None = None
         self.error: Exception | None = None
         self._graph = tf.Graph()

@@ -148,7 +148,7 @@ class PretrainedTraining(_Part):
         plan = self._training_plan(samples.X, samples.y, training.reset)
         done = 0 if training.reset else self.n_iter_
         if self.verbose == 1:
-            n_batches = -(-len(training.division.rows) // self.batch_size)
+            n_batches = -(-len(training.division.rows) // int(self.batch_size))
             training.bar = ProgressBar(done + sum(epochs), n_batches, done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
