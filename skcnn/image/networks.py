@@ -26,7 +26,7 @@ from .notation import (
 )
 
 # Keras's default of 0.99 would lag behind the weights by hundreds of batches.
-BATCH_NORM_MOMENTUM = 0.9
+BATCH_NORM_MOMENTUM = 0.6
 
 
 POOL_LAYERS = {"POOL": keras.layers.MaxPooling2D, "AVGPOOL": keras.layers.AveragePooling2D}
