@@ -190,13 +190,13 @@ class Writer:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._model = plan.model()
-        self._steps = Steps(self._model)
+        self.model = plan.model()
+        self._steps = Steps(self.model)
         functions: dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]] = {
             "greedy": (functools.partial(greedy, self._steps), [CODES, NUMBER]),
             "traced": (functools.partial(greedy, self._steps, traced=True), [CODES, NUMBER]),
             "beam": (functools.partial(beam, self._steps), [CODES, NUMBER, NUMBER]),
-            "score": (functools.partial(log_probability, self._model), [CODES, CODES]),
+            "score": (functools.partial(log_probability, self.model), [CODES, CODES]),
         }
         self._functions = functions
         self._lock = threading.Lock()
@@ -207,7 +207,7 @@ class Writer:
         with self._lock:
             if name not in self._calls:
                 function, specs = self._functions[name]
-                self._calls[name] = StatelessCall(self._model, function, specs)
+                self._calls[name] = StatelessCall(self.model, function, specs)
         return self._calls[name]
 
     def __call__(self, name: str, inputs: list[Any], weights: list[Any]) -> list[Array]:
