@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ._environment import check_not_forked
-from ._training.network import Plan, State
+from ._files.export import export
+from ._saved import check_history, restored_network
+from ._summary import as_text, html_repr, layer_rows
+from ._training.network import Plan, State, save_for_plain_keras
 from ._training.pool import Forward, forward, predict_in_parts
 
 Array = NDArray[Any]
@@ -62,6 +66,15 @@ class FittedNetwork:
     _state: State
     _forward: Forward
     _weight_tensors: list[tf.Tensor]
+
+    history_: dict[str, list[float]]
+    n_iter_: int
+    best_iteration_: int
+
+    learning_rate_schedule: Any
+    _head: Any
+    _make_optimizer: Callable[[Any], keras.optimizers.Optimizer]
+    _metadata: Callable[[], dict[str, Any]]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
@@ -126,6 +139,66 @@ class FittedNetwork:
         model = self._plan.changed(**changes).model()
         model.set_weights(self._state.weights)
         return model
+
+    def _network_to_export(self) -> keras.Model:
+        """Build the network with operations that other runtimes support."""
+        return self._network()
+
+    @functools.cached_property
+    def model_(self) -> keras.Model:
+        """A compiled copy of the network; changing it does not change the estimator."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
+        model, head = self._network(), self._head
+        optimizer = self._make_optimizer(self.learning_rate_schedule)
+        model.compile(optimizer=optimizer, loss=head.loss(), metrics=head.metrics())
+        save_for_plain_keras(model)
+        return model
+
+    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
+        """Write the fitted network for a runtime without skcnn.
+
+        It takes float32 arrays of the shape ``model_.input_shape`` and gives probabilities, as
+        ``predict_proba`` does. The file has the labels with it, as JSON: in the metadata
+        ``skcnn`` of an ONNX file, in ``assets.extra/skcnn.json`` of a SavedModel, and in
+        ``skcnn.json`` of the zip at the end of a LiteRT file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, or the folder of a SavedModel. What is there is replaced if it is of the
+            same kind.
+        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
+            ONNX needs ``pip install 'skcnn[export]'``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such format.
+        ImportError
+            If a package is missing.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        export(self._network_to_export, self._metadata(), path, format)
+
+    def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
+        """Restore the learned network from a file, after checking it."""
+        self._plan, restored = restored_network(self, network, state)
+        self._keep(restored)
+
+    def _check_restored(self, network: dict[str, Any], state: State) -> None:
+        """Check that the learned attributes from a file are consistent."""
+        check_history(self.history_, self.n_iter_, self.best_iteration_)
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network with their shapes and parameter counts."""
+        check_is_fitted(self)
+        print(as_text(layer_rows(self.model_)))
+
+    def _html_repr(self) -> str:
+        return html_repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]

@@ -7,7 +7,6 @@ class, and a fit that seeds the whole process.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -17,13 +16,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer_names
-from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
 from ._files.archive import class_name
-from ._files.export import export
 from ._fitted import FittedNetwork, learning
 from ._parameters import (
     Callbacks,
@@ -33,14 +30,13 @@ from ._parameters import (
     Schedule,
     Scoring,
 )
-from ._saved import check_history, learned, restored_network
-from ._summary import as_text, html_repr, layer_rows
+from ._saved import learned
 from ._training.batches import BatchGenerator, weight_of_outputs
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
 from ._training.loop import Training, TrainingRun
-from ._training.network import CompiledNetwork, Plan, State, save_for_plain_keras
+from ._training.network import CompiledNetwork, Plan, State
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
 from ._training.scoring import is_scored, monitored, validation_score
@@ -502,23 +498,6 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             self._routed("optimizer__"),
         )
 
-    # The network
-
-    def _network_to_export(self) -> keras.Model:
-        """Build the network with operations that other runtimes support."""
-        return self._network()
-
-    @functools.cached_property
-    def model_(self) -> keras.Model:
-        """A compiled copy of the network; changing it does not change the estimator."""
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"this {type(self).__name__} has no model_ before it is fitted")
-        model, head = self._network(), self._head
-        optimizer = self._make_optimizer(self.learning_rate_schedule)
-        model.compile(optimizer=optimizer, loss=head.loss(), metrics=head.metrics())
-        save_for_plain_keras(model)
-        return model
-
     # Files
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -542,53 +521,6 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             If the file cannot be written.
         """
         estimators.save(self, path, learned(self))
-
-    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
-        """Write the fitted network for a runtime without skcnn.
-
-        It takes float32 arrays of the shape ``model_.input_shape`` and gives probabilities, as
-        ``predict_proba`` does. The file has the labels with it, as JSON: in the metadata
-        ``skcnn`` of an ONNX file, in ``assets.extra/skcnn.json`` of a SavedModel, and in
-        ``skcnn.json`` of the zip at the end of a LiteRT file.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, or the folder of a SavedModel. What is there is replaced if it is of the
-            same kind.
-        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
-            ONNX needs ``pip install 'skcnn[export]'``.
-
-        Raises
-        ------
-        ValueError
-            If there is no such format.
-        ImportError
-            If a package is missing.
-        OSError
-            If the file cannot be written.
-        """
-        check_is_fitted(self)
-        export(self._network_to_export, self._metadata(), path, format)
-
-    def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
-        """Restore the learned network from a file, after checking it."""
-        self._plan, restored = restored_network(self, network, state)
-        self._keep(restored)
-
-    def _check_restored(self, network: dict[str, Any], state: State) -> None:
-        """Check that the learned attributes from a file are consistent."""
-        check_history(self.history_, self.n_iter_, self.best_iteration_)
-
-    # Display
-
-    def summary(self) -> None:
-        """Print the layers of the fitted network with their shapes and parameter counts."""
-        check_is_fitted(self)
-        print(as_text(layer_rows(self.model_)))
-
-    def _html_repr(self) -> str:
-        return html_repr(self)
 
     def _layer_names(self) -> list[str]:
         """List the layers that are known before ``fit``."""
