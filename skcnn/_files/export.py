@@ -23,6 +23,9 @@ from .archive import check_path, check_target, copy_permissions
 
 METADATA = "skcnn.json"
 
+# A side of the images that networks which take any size are called with.
+ANY_SIDE = 32
+
 
 # Files that TensorFlow and Keras write to the folder of a SavedModel.
 SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
@@ -90,7 +93,7 @@ def export(
         raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
     network = model()
     # Keras exports the signatures that have been called.
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    network(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
     # Written next to the target and then moved, so that the target is never incomplete.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the suffix that Keras requires of LiteRT
