@@ -21,7 +21,12 @@ with quiet_tensorflow_start():
     from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
     from .image.pretrained import PretrainedClassifier, PretrainedRegressor
     from .image.regressor import ImageRegressor
-    from .metrics import character_accuracy_score, confident_error_counts, exact_match_score
+    from .metrics import (
+        character_accuracy_score,
+        character_error_rate,
+        confident_error_counts,
+        exact_match_score,
+    )
     from .sequence.characters import CharacterTable
     from .sequence.rnn import Seq2SeqRNN
 
@@ -54,6 +59,7 @@ __all__ = [
     "TrainingHistoryDisplay",
     "VGGLite",
     "character_accuracy_score",
+    "character_error_rate",
     "clear_compiled",
     "confident_error_counts",
     "exact_match_score",

@@ -84,8 +84,12 @@ class FittedNetwork:
         self._state = state
         self._weight_tensors = [tf.constant(weight) for weight in state.weights]
         # Traced here, so that many threads can predict.
-        self._forward = forward(self._plan)
+        self._forward = self._compiled_calls(self._plan)
         self.__dict__.pop("model_", None)
+
+    def _compiled_calls(self, plan: Plan) -> Any:
+        """Return the compiled functions that predict with networks of a plan."""
+        return forward(plan)
 
     def _outputs(self, X: Any, then: Callable[[Array], Array] | None = None) -> Array:
         """Run the network over X and return its outputs, float32.

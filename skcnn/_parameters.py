@@ -78,7 +78,7 @@ class OwnTrainingParameters(TypedDict, total=False):
     """Types of the parameters of `KerasEstimator` itself."""
 
     epochs: int
-    batch_size: int
+    batch_size: int | str
     optimizer: Optimizer
     learning_rate: float | None
     learning_rate_schedule: Schedule

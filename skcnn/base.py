@@ -75,6 +75,9 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     signature.
     """
 
+    # Creates the training and validation batches.
+    _generator: ClassVar[Callable[..., BatchGenerator]] = BatchGenerator
+
     # Builds the network from `_network_arguments`; the training network also gets these.
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
@@ -123,7 +126,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         self,
         *,
         epochs: int = 20,
-        batch_size: int = 128,
+        batch_size: int | str = 128,
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
         learning_rate_schedule: Schedule = "one_cycle",
@@ -205,6 +208,10 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     def _choose_precision(self, X: Any) -> str:
         """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
+
+    def _samples_per_step(self, n_samples: int) -> int:
+        """Return the number of samples in a batch of `n_samples` samples."""
+        return int(self.batch_size)
 
     def _batch_options(self) -> dict[str, Any]:
         """Return options of the training batches."""
@@ -406,7 +413,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         network.set_optimizer(optimizer)
 
         validation = division.validation
-        batches = validation.batches(self.batch_size) if validation else None
+        batches = validation.batches(self._make_batches) if validation else None
         run = TrainingRun(
             network,
             self._batches(training.samples.X, training.samples.y, division, training.order_seed),
@@ -420,7 +427,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             bar=training.bar,
             best=training.best,
         )
-        callbacks = [*self.callbacks_, *self._own_callbacks(batches)]
+        callbacks = [*self._own_callbacks(batches), *self.callbacks_]
         completed = run.train(training.schedule, optimizer, callbacks, self.verbose)
 
         learn(run)
@@ -461,15 +468,15 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
                 )
 
     def _batches(self, X: Any, y: Any, division: Division, seed: int) -> BatchGenerator:
-        return BatchGenerator(
-            X,
-            y,
-            weight_of_outputs(division.weight, y),
-            batch_size=self.batch_size,
-            indices=division.rows,
-            random_state=seed,
-            **self._batch_options(),
-        )
+        weight = weight_of_outputs(division.weight, y)
+        options = {"random_state": seed, **self._batch_options()}
+        return self._make_batches(X, y, weight, indices=division.rows, **options)
+
+    def _make_batches(self, X: Any, y: Any, weight: Any, **options: Any) -> BatchGenerator:
+        indices = options["indices"]
+        n_samples = len(X) if indices is None else len(indices)
+        batch_size = self._samples_per_step(n_samples)
+        return self._generator(X, y, weight, batch_size=batch_size, **options)
 
     def _identity(self, samples: Samples, reset: bool, seed: int) -> dict[str, str]:
         """Fingerprint data and parameters, so that only the same run resumes from a checkpoint."""

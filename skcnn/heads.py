@@ -27,12 +27,72 @@ LOSSES = {
 @keras.saving.register_keras_serializable(package="skcnn")
 def exact_match(y_true: Any, y_pred: Any) -> Any:
     """Compute for each sample whether all characters up to its end are correct."""
-    true, predicted = keras.ops.argmax(y_true, axis=-1), keras.ops.argmax(y_pred, axis=-1)
+    predicted = keras.ops.argmax(y_pred, axis=-1)
+    if len(y_true.shape) < len(y_pred.shape):  # codes
+        true = keras.ops.cast(y_true, predicted.dtype)
+    else:
+        # A position without a target has an unknown character, which cannot be predicted.
+        known = keras.ops.any(y_true > 0, axis=-1)
+        true = keras.ops.where(known, keras.ops.argmax(y_true, axis=-1), -1)
     # As in decoding, everything after the first padding is padding.
     predicted = predicted * keras.ops.cumprod(
         keras.ops.cast(predicted > 0, predicted.dtype), axis=-1
     )
     return keras.ops.cast(keras.ops.all(true == predicted, axis=-1), "float32")
+
+
+def _within(codes: Any) -> Any:
+    """Return 1 for the places of strings and their ends, 0 for those behind, as float32."""
+    before = keras.ops.cast(codes[:, :-1] != 0, "float32")
+    return keras.ops.pad(before, [[0, 0], [1, 0]], constant_values=1.0)
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Compute for each sample the share of its characters, the end included, that are right.
+
+    Each is predicted from the right characters before it.
+    """
+    predicted = keras.ops.argmax(y_pred, axis=-1)
+    right = keras.ops.cast(keras.ops.cast(y_true, predicted.dtype) == predicted, "float32")
+    within = _within(y_true)
+    return keras.ops.sum(right * within, axis=-1) / keras.ops.sum(within, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+class SequenceCrossentropy(keras.losses.Loss):
+    """Cross-entropy of the characters of strings, the end included, from codes and logits.
+
+    The mean over the characters of a batch. Characters that are not known, whose code is the
+    number of those that are, do not count.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all characters.
+    """
+
+    from_codes = True
+
+    def __init__(self, label_smoothing: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.label_smoothing = label_smoothing
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        codes, last = keras.ops.cast(y_true, "int32"), y_pred.shape[-1] - 1
+        within = _within(codes) * keras.ops.cast(codes <= last, "float32")
+        losses = keras.ops.sparse_categorical_crossentropy(
+            keras.ops.minimum(codes, last), y_pred, from_logits=True
+        )
+        if self.label_smoothing:
+            spread = keras.ops.logsumexp(y_pred, axis=-1) - keras.ops.mean(y_pred, axis=-1)
+            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * spread
+        # One value a sample, which its weight multiplies.
+        n_characters = keras.ops.maximum(keras.ops.mean(keras.ops.sum(within, axis=-1)), 1.0)
+        return keras.ops.sum(losses * within, axis=-1) / n_characters
 
 
 @keras.saving.register_keras_serializable(package="skcnn")
@@ -44,7 +104,8 @@ def subset_accuracy(y_true: Any, y_pred: Any) -> Any:
 class OneHot:
     """An array of codes that is indexed like the array of its one-hot rows.
 
-    One-hot rows are created when they are read, as they are many times larger than the codes.
+    One-hot rows are created when they are read, as they are many times larger than the codes. The
+    code `n_codes`, for unknown characters, gives zeros.
 
     Parameters
     ----------
@@ -69,9 +130,9 @@ class OneHot:
         return self.codes, self.shape
 
     def __getitem__(self, rows: Any) -> Array:
-        codes = self.codes[rows]
-        one_hot = np.zeros((*codes.shape, self.shape[-1]), dtype=np.float32)
-        np.put_along_axis(one_hot, codes[..., None].astype(np.intp), 1, axis=-1)
+        codes, n_codes = self.codes[rows].astype(np.intp)[..., None], self.shape[-1]
+        one_hot = np.zeros((*codes.shape[:-1], n_codes), dtype=np.float32)
+        np.put_along_axis(one_hot, np.minimum(codes, n_codes - 1), codes < n_codes, axis=-1)
         return one_hot
 
 
@@ -283,8 +344,31 @@ class StringsHead(Head):
     def metrics(self) -> list[Any]:
         return ["accuracy", exact_match]
 
-    def encode(self, y: Any) -> OneHot:
+    def encode(self, y: Any) -> Any:
         return OneHot(self.table._codes(y, "y"), self.n_outputs)
 
     def decode(self, outputs: Array) -> Array:
         return self.table._strings(outputs.argmax(axis=2))  # type: ignore[no-any-return]
+
+
+class StepwiseStringsHead(StringsHead):
+    """A string a sample, written one character after the other.
+
+    Parameters
+    ----------
+    table : CharacterTable
+        The characters and the length of the strings.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all characters.
+    """
+
+    activation = "linear"
+
+    def loss(self) -> keras.losses.Loss:
+        return SequenceCrossentropy(self.label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return [accuracy, exact_match]
+
+    def encode(self, y: Any) -> Any:
+        return self.table._codes(y, "y", more=1)

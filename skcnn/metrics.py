@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from ._compat import check_sample_weight
@@ -18,8 +19,8 @@ def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) ->
 
     Parameters
     ----------
-    y_true : array-like of str of shape (n_samples,)
-        Ground truth strings.
+    y_true : array-like of shape (n_samples,)
+        Ground truth strings. A list of strings where a sample has several correct ones.
     y_pred : array-like of str of shape (n_samples,)
         Predicted strings.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -38,15 +39,19 @@ def exact_match_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) ->
     See Also
     --------
     character_accuracy_score : The fraction of characters, which is higher.
+    character_error_rate : The edits between predicted and true strings.
 
     Examples
     --------
     >>> from skcnn import exact_match_score
     >>> exact_match_score(["12", "-7", "30"], ["12", "-1", "3"])
     0.3333333333333333
+    >>> exact_match_score([["colour", "color"], "grey"], ["color", "gray"])
+    0.5
     """
-    y_true, y_pred, weight = _checked(y_true, y_pred, sample_weight)
-    return float(np.average(y_true == y_pred, weights=weight))
+    answers, y_pred, weight = _checked_answers(y_true, y_pred, sample_weight)
+    right = [predicted in each for each, predicted in zip(answers, y_pred.tolist(), strict=True)]
+    return float(np.average(right, weights=weight))
 
 
 def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
@@ -96,6 +101,56 @@ def character_accuracy_score(y_true: Any, y_pred: Any, *, sample_weight: Any = N
     weight = np.ones(len(places)) if weight is None else weight
     total = weight @ places
     return float(weight @ right / total) if total else 1.0
+
+
+def character_error_rate(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    """Edits that the predicted strings need, as a share of the characters of the right ones.
+
+    An edit inserts, deletes or substitutes a character; the fewest that are needed are counted
+    (the Levenshtein distance). It is the word error rate of speech recognition, with characters
+    in place of words.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        The right strings. A list of strings where a sample has several right ones, of which the
+        one nearest to the prediction counts.
+    y_pred : array-like of str of shape (n_samples,)
+        The predicted ones.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples, for each of their characters.
+
+    Returns
+    -------
+    float
+        0 is the best. More than 1 where more is wrong than there is.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or a value is not a string.
+
+    See Also
+    --------
+    exact_match_score : The share of whole strings.
+
+    Examples
+    --------
+    >>> from skcnn import character_error_rate
+    >>> character_error_rate(["kitten", "tomato"], ["sitting", "tomato"])
+    0.25
+    >>> character_error_rate([["colour", "color"]], ["color"])
+    0.0
+    """
+    answers, y_pred, weight = _checked_answers(y_true, y_pred, sample_weight)
+    edits, lengths = np.zeros(len(y_pred)), np.zeros(len(y_pred))
+    for row, (right, predicted) in enumerate(zip(answers, y_pred.tolist(), strict=True)):
+        edits[row], lengths[row] = min(
+            (Levenshtein.distance(answer, predicted), len(answer)) for answer in right
+        )
+    weight = np.ones(len(edits)) if weight is None else weight
+    total = weight @ lengths
+    return float(weight @ edits / total) if total else float((weight @ edits) > 0)
 
 
 def confident_error_counts(
@@ -176,3 +231,26 @@ def _checked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, An
     if sample_weight is not None:
         sample_weight = check_sample_weight(sample_weight, y_true)
     return y_true, y_pred, sample_weight
+
+
+def _checked_answers(
+    y_true: Any, y_pred: Any, sample_weight: Any
+) -> tuple[list[list[str]], NDArray[np.str_], Any]:
+    """Check strings, and return the right ones of each sample as a list."""
+    several = [
+        row
+        for row, answers in enumerate(y_true if hasattr(y_true, "__len__") else [])
+        if isinstance(answers, list | tuple | set | frozenset | np.ndarray)
+    ]
+    if not several:
+        y_true, y_pred, sample_weight = _checked(y_true, y_pred, sample_weight)
+        return [[answer] for answer in y_true.tolist()], y_pred, sample_weight
+    answers = [each if isinstance(each, str) else list(each) for each in y_true]
+    for row in several:
+        check_strings(answers[row], f"y_true[{row}]")
+    first = [
+        each if isinstance(each, str) or row not in several else each[0]
+        for row, each in enumerate(answers)
+    ]
+    _, y_pred, sample_weight = _checked(first, y_pred, sample_weight)
+    return [[each] if isinstance(each, str) else each for each in answers], y_pred, sample_weight

@@ -162,7 +162,7 @@ BAD = {
     "groups 2-D": (fit(early_stopping=True, groups=ROWS), ValueError, ["groups", r"\(60, 64\)"]),
     "groups NaN": (fit(early_stopping=True, groups=np.where(Y > 4, np.nan, Y)), ValueError, ["groups has the group nan", "row"]),
     "groups None": (fit(early_stopping=True, groups=[None, *Y[1:]]), ValueError, ["groups has the group None in row 0"]),
-    "groups of mixed types": (fit(early_stopping=True, groups=["a", *Y[1:]]), TypeError, ["groups", "one kind", "str"]),
+    "groups of mixed types": (fit(early_stopping=True, groups=["a", *Y[1:]]), TypeError, ["groups must have values of one type, got int64 and str"]),
     "one group": (fit(early_stopping=True, groups=np.zeros(60)), ValueError, ["groups has only one group", "early_stopping=True", "at least two"]),
     "one group with weights": (fit(early_stopping=True, groups=Y > 4, sample_weight=(Y > 4) * 1.0), ValueError, ["groups has only one group"]),
     "groups that leave one class": (fit(early_stopping=True, validation_fraction=0.9, groups=Y), ValueError, ["groups", "fewer than two classes"]),

@@ -60,6 +60,10 @@ SYMBOLS = {
     "_get_compile_kwargs": (lambda: BaseWrapper, "optimizers that are no objects"),
     "_all_reduce_sum_gradients": (keras.optimizers.Adam, "memory of every compiled network"),
     "_model": (keras.callbacks.Callback, "the fitted network in callbacks after a fit"),
+    "keras_home": (
+        load_module("keras.src.backend.config"),
+        "the folder of Keras's cache, where KERAS_HOME does not name it",
+    ),
     "_should_use_adamw": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_muon_update_step": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_apply_weight_decay": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
@@ -229,8 +233,8 @@ def test_no_other_module_uses_a_private_symbol(path):
 def test_each_private_symbol_is_in_the_table():
     used = set(private_uses(TREES[ROOT / "_compat.py"], OWN - {"_apply_weight_decay"}))
     hooks = {name for name in vars(_compat.MuonHooks) if is_private(name)}
-    known = {*SYMBOLS, "tensorflow.python.eager.context"}
-    assert used | hooks | OVERRIDDEN | {"eager_mode"} == known
+    known = {*SYMBOLS, "tensorflow.python.eager.context", "keras.src.backend.config"}
+    assert used | hooks | OVERRIDDEN | {"eager_mode", "keras_home"} == known
 
 
 def test_no_other_class_overrides_a_private_method():

@@ -386,22 +386,6 @@ def test_normalization_warms_up_with_the_steps_of_the_optimizer(built):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "pace"),
-    [
-        ({}, (1 - 7.5 / 8) / 0.75),
-        ({"learning_rate": 0.003}, (1 - 7.5 / 8) / 0.75),
-        ({"learning_rate_schedule": "constant"}, 1),
-        ({"learning_rate_schedule": keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)}, 1),
-    ],
-)
-def test_normalization_knows_how_far_the_learning_rate_has_fallen(built, parameters, pace):
-    net(batch_size=50, **parameters).fit(X, Y)
-    steps, rate = POOL._idle[-1][1]._progress()
-    assert steps == 8
-    np.testing.assert_allclose(rate, pace, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
     ("make", "what"), [(compiled_images, "CONV-2 -> FC-3 -> BN -> FCS"), (compiled_strings, "gru")]
 )
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Checking was skipped")
 PUBLIC = [getattr(skcnn, name) for name in skcnn.__all__ if name != "TRUSTED_TYPES"]
 CLASSES = [value for value in PUBLIC if inspect.isclass(value)]
 ESTIMATORS = [cls for cls in CLASSES if issubclass(cls, KerasEstimator)]
-CLASSIFIERS = [cls for cls in ESTIMATORS if issubclass(cls, skcnn.ImageClassifier)]
+PRETRAINED = [skcnn.PretrainedClassifier, skcnn.PretrainedRegressor]
+CLASSIFIERS = [
+    cls for cls in ESTIMATORS if issubclass(cls, skcnn.ImageClassifier) and cls not in PRETRAINED
+]
 
 
 def public_functions():
@@ -88,6 +91,22 @@ def test_classifiers_describe_parameters_and_attributes_alike():
     )
 
 
+@pytest.mark.parametrize(
+    "estimators",
+    [PRETRAINED, *zip(PRETRAINED, [skcnn.ImageClassifier, skcnn.ImageRegressor], strict=True)],
+)
+def test_pretrained_estimators_describe_parameters_like_the_others(estimators):
+    own = ["batch_size", "epochs", "image_size", "learning_rate", "optimizer", "resize"]
+    both = estimators is PRETRAINED
+    assert_docstring_consistency(
+        list(estimators),
+        include_params=True,
+        exclude_params=[] if both else own,
+        include_attrs=True,
+        exclude_attrs=["history_"] if both else ["image_size_", "pixel_limits_", "resize_"],
+    )
+
+
 IMAGES = [skcnn.ImageClassifier, skcnn.ImageRegressor]
 
 
@@ -96,10 +115,11 @@ def test_estimators_describe_shared_parameters_and_attributes_alike(estimators):
     assert_docstring_consistency(
         estimators,
         include_params=True,
-        exclude_params=["label_smoothing"],  # classes there, characters here
+        # Of classes there, of characters here; "auto" is for strings.
+        exclude_params=["label_smoothing", "batch_size"],
         include_attrs=True,
         exclude_attrs=["history_"],  # which has the metrics of the estimator
-        ignore_types=("batch_size", "optimizer", "weight_decay"),  # other defaults
+        ignore_types=("optimizer", "weight_decay"),  # other defaults
     )
 
 

@@ -26,9 +26,6 @@ from _data import FLIPS_AND_SHIFTS, about, load_split, table
 from sklearn.base import clone
 
 from skcnn import ImageClassifier, SpeedNet, VGGLite
-from skcnn.image.layers import FusedBatchNormalization
-
-import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
 
 SHIFTS = clone(FLIPS_AND_SHIFTS).set_params(horizontal_flip=False)
 
@@ -66,16 +63,6 @@ class PlainNormalization(ImageClassifier):
     """Has the batch normalization of Keras, of some ten operations."""
 
     _training_layers: ClassVar[dict[str, Any]] = {}
-
-
-class ShortMemory(keras.callbacks.Callback):
-    """Predicts with the statistics of the last three batches, about, also at the end."""
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Keep to the momentum that the layers have."""
-        for layer in self.model.layers:
-            if isinstance(layer, FusedBatchNormalization):
-                layer.progress = None
 
 
 class Whitened(ImageClassifier):
@@ -126,7 +113,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "batches of 64": {"batch_size": 64},
     "batches of 256": {"batch_size": 256},
     "batch normalization of Keras": {},
-    "statistics of three batches": {"callbacks": [ShortMemory()]},
     "no batch normalization": {"batch_norm": False},
     "no augmentation": {"augmentation": None},
 }

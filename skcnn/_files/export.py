@@ -71,11 +71,19 @@ def _to_litert(path: Path, metadata: str) -> None:
 ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _to_litert}
 
 
+def _write_whole(network: keras.Model, path: Path, format: str) -> None:
+    """Write a network as a function from a batch to its outputs."""
+    # Keras exports what has been called.
+    network(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
+    network.export(str(path), format=format, verbose=False)  # Keras 3.13 wants a str
+
+
 def export(
     model: Callable[[], keras.Model],
     metadata: dict[str, Any],
     path: str | os.PathLike[str],
     format: str,
+    write: Callable[[keras.Model, Path, str], None] = _write_whole,
 ) -> None:
     """Build a network and export it to another runtime."""
     if format not in ADD_METADATA:
@@ -92,13 +100,11 @@ def export(
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
     network = model()
-    # Keras exports the signatures that have been called.
-    network(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
     # Written next to the target and then moved, so that the target is never incomplete.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the suffix that Keras requires of LiteRT
         with _restored_globals():
-            network.export(str(written), format=format, verbose=False)  # Keras 3.13 wants a str
+            write(network, written, format)
         ADD_METADATA[format](written, json.dumps(metadata, default=str))
         _replace(target, written, Path(folder, "old"))
 

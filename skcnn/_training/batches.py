@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
@@ -108,6 +109,10 @@ class BatchGenerator(PyDataset):
             )
             images, targets, weight = self._augment(images, targets, weight, seed)
         return (images, targets) if weight is None else (images, targets, weight)
+
+    def signature(self) -> tuple[Any, ...]:
+        """Return shapes and dtypes of a batch of any number of rows."""
+        return tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in self[0])
 
     @property
     def state(self) -> dict[str, int]:

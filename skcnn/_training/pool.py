@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import threading
@@ -96,11 +97,50 @@ def compile_key(
     return *network, type(optimizer), type(loss), fixed, tuple(metrics)
 
 
+class StatelessCall:
+    """A compiled function of a network whose weights are inputs.
+
+    One function serves all estimators of a plan, from any thread. It is traced on creation, not at
+    the first call.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    function : callable
+        Computes tensors with the layers of the network.
+    specs : list of tf.TensorSpec
+        Shapes and dtypes of its inputs.
+    """
+
+    def __init__(
+        self, model: keras.Model, function: Callable[..., Any], specs: list[tf.TensorSpec]
+    ) -> None:
+        def run(*values: Any) -> Any:
+            inputs, weights = values[: len(specs)], values[len(specs) :]
+            with keras.StatelessScope(list(zip(model.weights, weights, strict=True))):
+                return function(*inputs)
+
+        self._run = tf.function(run, autograph=False).get_concrete_function(
+            *specs, *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights)
+        )
+        self._dtypes = [output.dtype for output in self._run.outputs]
+
+    def __call__(self, inputs: list[Any], weights: list[Any]) -> list[Any]:
+        """Compute the tensors."""
+        # A direct call of the function would check the type of every weight: one image then takes
+        # 3.9 ms instead of 2.7 ms (docs/guide/performance.rst).
+        return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
+            args=[*inputs, *weights, *self._run.captured_inputs],
+            Tout=self._dtypes,
+            f=self._run,
+        )
+
+
 class Forward:
     """Compiled forward pass: maps a batch and the weights to features and outputs.
 
-    The weights are inputs, so one function serves all estimators of a plan, from any thread. It
-    takes any number of rows and is traced on creation, not at the first prediction.
+    It takes any number of rows.
 
     Parameters
     ----------
@@ -120,30 +160,17 @@ class Forward:
     def __init__(self, plan: Plan) -> None:
         model = plan.model()
         both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
-
-        def run(batch: Any, *values: Any) -> Any:
-            with keras.StatelessScope(list(zip(model.weights, values, strict=True))):
-                return both(batch, training=False)
-
-        self._run = tf.function(run, autograph=False).get_concrete_function(
-            tf.TensorSpec(model.input.shape, model.input.dtype),
-            *(tf.TensorSpec(weight.shape, weight.dtype) for weight in model.weights),
-        )
         self.n_seeds = len(seed_variables(model))
-        self._dtypes = [output.dtype for output in self._run.outputs]
+        spec = tf.TensorSpec(model.input.shape, model.input.dtype)
+        run = functools.partial(both, training=False)
+        self._call = StatelessCall(model, run, [spec])
         features, outputs = both.output_shape
         self.n_features = int(features[-1])
         self.n_outputs = math.prod(outputs[1:])
 
     def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
         """Run the network over a batch."""
-        # A direct call of the function would check the type of every weight, which takes longer
-        # than predicting an image.
-        return tf.raw_ops.PartitionedCall(  # type: ignore[no-any-return]
-            args=[batch.astype(np.float32, copy=False), *weights, *self._run.captured_inputs],
-            Tout=self._dtypes,
-            f=self._run,
-        )
+        return self._call([batch.astype(np.float32, copy=False)], weights)
 
 
 # All functions that estimators hold; `forward` itself caches those used last.

@@ -41,16 +41,14 @@ class ValidationSet:
     weight: Array | None = None
     rows: Array | None = None
 
-    def batches(self, batch_size: int) -> BatchGenerator:
+    def batches(self, make: Callable[..., BatchGenerator]) -> BatchGenerator:
         """Create the validation batches."""
         weight = None
         if self.weight is not None:
             weight = weight_of_outputs(
                 (self.weight / self.weight.mean()).astype(np.float32), self.y
             )
-        return BatchGenerator(
-            self.X, self.y, weight, batch_size=batch_size, indices=self.rows, shuffle=False
-        )
+        return make(self.X, self.y, weight, indices=self.rows, shuffle=False)
 
     def as_given(self) -> tuple[Any, Any]:
         """Return inputs and targets as passed by the user."""
@@ -141,4 +139,5 @@ def check_groups(groups: Any, n_samples: int) -> Array | None:
     try:
         return np.unique(values, return_inverse=True)[1]
     except TypeError as error:
-        raise TypeError(f"groups must have values of one kind: {error}.") from error
+        kinds = " and ".join(sorted({type(value).__name__ for value in values}))
+        raise TypeError(f"groups must have values of one type, got {kinds}.") from error

@@ -57,13 +57,13 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not

@@ -33,13 +33,13 @@ class FeedForward(Preset):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
@@ -208,13 +208,13 @@ class MiniCNN(Preset):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
@@ -383,13 +383,13 @@ class StackedCNN(Preset):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
@@ -560,13 +560,13 @@ class VGGLite(Preset):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not
@@ -747,13 +747,13 @@ class SpeedNet(Preset):
         ``partial_fit``.
     batch_norm : bool, default=True
         Whether to apply batch normalization after each convolution, before its activation.
+    standardize : bool, default=True
+        Whether to subtract the mean and divide by the standard deviation of each channel of the
+        training images, inside the network.
     input_shape : tuple of (height, width) or (height, width, channels), default=None
         Shape of the images of a 2-D X, whose rows are flattened images. None takes a square grey
         image where the number of features is a square, and one row of pixels otherwise, with a
         warning. Images of another shape are refused.
-    standardize : bool, default=True
-        Whether to subtract the mean and divide by the standard deviation of each channel of the
-        training images, inside the network.
     augmentation : ImageAugmenter, default=None
         Random changes of the training images, drawn anew in every epoch. Its parameters are
         searched as ``augmentation__horizontal_flip``. Images for validation and prediction are not

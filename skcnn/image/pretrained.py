@@ -21,10 +21,10 @@ from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights
 from .._training.pool import forward, predict_in_parts
 from .backbones import build_head, build_pretrained, prepared
-from .classifier import ClassifierParameters, ImageClassifier
-from .estimator import ImageEstimator, ImageParameters
+from .classifier import ImageClassifier, OwnClassifierParameters
+from .estimator import AnyImageParameters, ImageEstimator, ImageParameters
 from .features import Backbone, PretrainedInputs, set_preparation
-from .regressor import ImageRegressor, RegressorParameters
+from .regressor import ImageRegressor, OwnRegressorParameters
 from .weights import IMAGENET
 
 Array = NDArray[Any]
@@ -148,7 +148,7 @@ class PretrainedTraining(_Part):
         plan = self._training_plan(samples.X, samples.y, training.reset)
         done = 0 if training.reset else self.n_iter_
         if self.verbose == 1:
-            n_batches = -(-len(training.division.rows) // self.batch_size)
+            n_batches = -(-len(training.division.rows) // int(self.batch_size))
             training.bar = ProgressBar(done + sum(epochs), n_batches, done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
@@ -329,6 +329,14 @@ def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+class PretrainedClassifierParameters(OwnClassifierParameters, AnyImageParameters, total=False):
+    """Types of the parameters of `ImageClassifier` without those of layers."""
+
+
+class PretrainedRegressorParameters(OwnRegressorParameters, AnyImageParameters, total=False):
+    """Types of the parameters of `ImageRegressor` without those of layers."""
 
 
 class PretrainedClassifier(PretrainedTraining, ImageClassifier):
@@ -566,7 +574,7 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         trainable: int | str = "all",
         layer_decay: float = 0.8,
         dropout: float = 0.2,
-        **parameters: Unpack[ClassifierParameters],
+        **parameters: Unpack[PretrainedClassifierParameters],
     ) -> None:
         super().__init__(**parameters)
         self.backbone = backbone
@@ -804,7 +812,7 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         trainable: int | str = "all",
         layer_decay: float = 0.8,
         dropout: float = 0.2,
-        **parameters: Unpack[RegressorParameters],
+        **parameters: Unpack[PretrainedRegressorParameters],
     ) -> None:
         super().__init__(**parameters)
         self.backbone = backbone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import unicodedata
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import Interval
+from .._compat import Interval, StrOptions
 from .._files.archive import loadable
 from .._strings import check_strings
 from .._typing import BaseEstimator, TransformerMixin, fit_context
@@ -19,26 +21,42 @@ from ..heads import OneHot
 Array = NDArray[Any]
 
 
+ANALYZERS = ("char", "word")
+UNITS = {"char": "character", "word": "word"}
+# Shown in place of a character that is not known.
+UNKNOWN = "\ufffd"
+NORMAL_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
+
+
 @loadable
 class CharacterTable(TransformerMixin, BaseEstimator):
-    """Strings as one-hot rows of their characters.
+    """Strings as one-hot rows of their characters or words.
 
     Shorter strings are filled up at the end with a padding that is no character and that
     :meth:`inverse_transform` takes away again.
 
     Parameters
     ----------
-    characters : str, default=None
-        The characters that may come. None takes those of the strings in ``fit``.
+    characters : str or list of str, default=None
+        The characters, or the words, that may come. None takes those of the strings in ``fit``.
     length : int, default=None
-        The most characters of a string. None takes that of the longest in ``fit``.
+        The most characters, or words, of a string. None takes that of the longest in ``fit``.
+    analyzer : {"char", "word"}, default="char"
+        What a string is made of: characters, or words that white space separates.
+        :meth:`inverse_transform` joins words by one space.
+    handle_unknown : {"error", "ignore"}, default="error"
+        What to do in ``transform`` with characters that are not known: raise an error, or make
+        rows of zeros. "ignore" also cuts strings that are too long.
+    normalize : {"NFC", "NFKC", "NFD", "NFKD"}, default=None
+        The Unicode normal form to bring strings to first, so that the two ways to write "é" are
+        one. None leaves them as they are.
 
     Attributes
     ----------
     characters_ : ndarray of shape (n_characters,)
-        The padding, as ``""``, then the characters in order.
+        The padding, as ``""``, then the characters, or words, in order.
     length_ : int
-        Characters of the longest string.
+        Characters, or words, of the longest string.
 
     See Also
     --------
@@ -54,19 +72,35 @@ class CharacterTable(TransformerMixin, BaseEstimator):
     (1, 3, 6)
     >>> table.inverse_transform(table.transform(["13", "", "205"]))
     array(['13', '', '205'], dtype='<U3')
+    >>> CharacterTable(analyzer="word").fit(["HH AH L OW"]).characters_
+    array(['', 'AH', 'HH', 'L', 'OW'], dtype='<U2')
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "characters": [str, None],
+        "characters": [str, list, None],
         "length": [Interval(Integral, 1, None, closed="left"), None],
+        "analyzer": [StrOptions(set(ANALYZERS))],
+        "handle_unknown": [StrOptions({"error", "ignore"})],
+        "normalize": [StrOptions(set(NORMAL_FORMS)), None],
     }
 
     characters_: NDArray[np.str_]
     length_: int
 
-    def __init__(self, *, characters: str | None = None, length: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        characters: str | list[str] | None = None,
+        length: int | None = None,
+        analyzer: str = "char",
+        handle_unknown: str = "error",
+        normalize: str | None = None,
+    ) -> None:
         self.characters = characters
         self.length = length
+        self.analyzer = analyzer
+        self.handle_unknown = handle_unknown
+        self.normalize = normalize
 
     def __sklearn_tags__(self) -> Any:
         return tag_strings(super().__sklearn_tags__())
@@ -132,41 +166,109 @@ class CharacterTable(TransformerMixin, BaseEstimator):
             raise ValueError(f"X must have shape (n_samples, *{expected}), got {X.shape}.")
         return self._strings(X.argmax(axis=2))
 
+    def _normal(self, strings: NDArray[np.str_]) -> NDArray[np.str_]:
+        if self.normalize is None:
+            return strings
+        form: Any = self.normalize
+        return np.array([unicodedata.normalize(form, text) for text in strings.tolist()])
+
     def _learn(self, strings: NDArray[np.str_], name: str) -> Self:
-        points = _code_points(strings)
-        known = points if self.characters is None else [ord(char) for char in self.characters]
-        known = np.union1d([0], known).astype(np.uint32)
-        self.characters_ = known.view("<U1")
-        self.length_ = max(1, points.shape[1]) if self.length is None else int(self.length)
+        strings = self._normal(strings)
+        lengths = self._lengths(strings)
+        self.characters_ = self._known(strings)
+        self.length_ = max(1, int(lengths.max())) if self.length is None else int(self.length)
         self._codes(strings, name)
         return self
 
-    def _codes(self, strings: NDArray[np.str_], name: str) -> Array:
-        """Look the characters up: (n_samples, `length_`) places in `characters_`."""
-        lengths = np.strings.str_len(strings)
+    def _known(self, strings: NDArray[np.str_]) -> NDArray[np.str_]:
+        if self.analyzer == "word":
+            known = self.characters
+            if known is None:
+                known = [word for text in strings.tolist() for word in text.split()]
+            return np.unique(["", *known])
+        points = _code_points(strings)
+        if self.characters is not None:
+            points = np.array([ord(char) for char in "".join(self.characters)])
+        return np.union1d([0], points).astype(np.uint32).view("<U1")
+
+    def _lengths(self, strings: NDArray[np.str_]) -> Array:
+        if self.analyzer == "word":
+            return np.array([len(text.split()) for text in strings.tolist()])
+        return np.strings.str_len(strings)
+
+    def _codes(
+        self, strings: NDArray[np.str_], name: str, *, any_length: bool = False, more: int = 0
+    ) -> Array:
+        """Look the characters up.
+
+        Parameters
+        ----------
+        strings : ndarray of str of shape (n_samples,)
+            Strings.
+        name : str
+            Their name in messages.
+        any_length : bool, default=False
+            Whether strings may be longer than `length_` where `length` is None.
+        more : int, default=0
+            Columns to add.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, length), uint16 or uint32
+            Places in `characters_`, and their number for a character that is not known.
+        """
+        strings = self._normal(strings)
+        lengths = self._lengths(strings)
+        width = self.length_
+        if any_length:
+            longest = max(1, int(lengths.max()))
+            width = longest if self.length is None else min(longest, self.length_)
         row = int(lengths.argmax())
-        if lengths[row] > self.length_:
+        if lengths[row] > width and self.handle_unknown == "error":
             raise ValueError(
-                f"{name} has a string of {lengths[row]} characters in row {row}, "
-                f"{str(strings[row])!r}; at most {self.length_} are expected."
+                f"{name} has a string of {lengths[row]} {UNITS[self.analyzer]}s in row {row}, "
+                f"{str(strings[row])!r}; at most {width} are expected."
             )
-        points = _code_points(strings.astype(f"<U{self.length_}"))
-        known = self.characters_.view(np.uint32)
+        codes = self._look_up(strings, width)
+        unknown = np.argwhere(codes == len(self.characters_))
+        if len(unknown) and self.handle_unknown == "error":
+            self._refuse(strings, name, *unknown[0])
+        codes = codes.astype(np.uint16 if len(self.characters_) < 2**16 else np.uint32)
+        return np.pad(codes, ((0, 0), (0, more))) if more else codes
+
+    def _look_up(self, strings: NDArray[np.str_], width: int) -> Array:
+        known = self.characters_
+        if self.analyzer == "word":
+            places = {word: code for code, word in enumerate(known.tolist())}
+            codes = np.zeros((len(strings), width), np.intp)
+            for row, text in zip(codes, strings.tolist(), strict=True):
+                words = text.split()[:width]
+                row[: len(words)] = [places.get(word, len(known)) for word in words]
+            return codes
+        points, known = _code_points(strings.astype(f"<U{width}")), known.view(np.uint32)
         codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
-        unknown = np.argwhere(known[codes] != points)
-        if len(unknown):
-            row, place = unknown[0]
-            raise ValueError(
-                f"{name} has the unknown character {chr(points[row, place])!r} at position "
-                f"{place} of {str(strings[row])!r} in row {row}; known are "
-                f"{''.join(self.characters_)!r}."
-            )
-        return codes.astype(np.uint16 if len(known) <= 2**16 else np.uint32)
+        return np.where(known[codes] == points, codes, len(known))
+
+    def _refuse(self, strings: NDArray[np.str_], name: str, row: int, place: int) -> None:
+        text = str(strings[row])
+        if self.analyzer == "word":
+            found = text.split()[place]
+            known = textwrap.shorten(" ".join(self.characters_[1:]), 400)
+        else:
+            found, known = text[place], "".join(self.characters_)
+        raise ValueError(
+            f"{name} has the unknown {UNITS[self.analyzer]} {found!r} at position {place} of "
+            f"{text!r} in row {row}; known are {known!r}."
+        )
 
     def _strings(self, codes: Array) -> NDArray[np.str_]:
         # All behind the first padding is padding.
         codes = codes * np.cumprod(codes > 0, axis=1)
-        points = np.ascontiguousarray(self.characters_.view(np.uint32)[codes])
+        known = np.append(self.characters_, UNKNOWN)
+        if self.analyzer == "word":
+            words = known[codes]
+            return np.array([" ".join(filter(None, row)) for row in words.tolist()])
+        points = np.ascontiguousarray(known.view(np.uint32)[codes])
         return points.view(f"<U{points.shape[1]}")[:, 0]
 
 

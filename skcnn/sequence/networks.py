@@ -1,12 +1,16 @@
-"""Recurrent networks that write one sequence from another."""
+"""Recurrent networks that write one sequence from another, in a registry of decoders."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from .._training.network import check_size
+from .layers import AttentionDecoder, Encoder
 
 # Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
 # and takes longer to trace.
@@ -17,35 +21,76 @@ CELLS = {
     "gru": keras.layers.GRU,
     "simple_rnn": keras.layers.SimpleRNN,
 }
-# Matrices in each, and bias vectors for each matrix.
-GATES = {"lstm": (4, 1), "gru": (3, 2), "simple_rnn": (1, 1)}
+# Matrices in each, bias vectors for each matrix in Keras's layers, and tensors of the state.
+GATES = {"lstm": (4, 1, 2), "gru": (3, 2, 1), "simple_rnn": (1, 1, 1)}
+
+# What "auto" chooses from for `batch_size`.
+SMALLEST_BATCH, LARGEST_BATCH = 8, 64
+
+Shape = tuple[int | None, int]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A kind of network.
+
+    Attributes
+    ----------
+    build : callable
+        Builds the network from the arguments of :func:`build_seq2seq`.
+    size : callable
+        Counts its Keras layers and its parameters from the same arguments.
+    autoregressive : bool
+        Whether it reads codes of any length and writes step by step, or reads and writes one-hot
+        rows of fixed lengths.
+    steps_an_epoch : int
+        About how many training steps an epoch should have where there are few samples.
+    defaults : dict of str to object
+        What "auto" stands for. A parameter that is not here has no effect with this decoder.
+    """
+
+    build: Callable[..., keras.Model]
+    size: Callable[..., tuple[int, int]]
+    autoregressive: bool = False
+    steps_an_epoch: int = 0
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def batch_size(self, n_samples: int) -> int:
+        """Choose the samples in a training step: a power of two."""
+        if not self.steps_an_epoch:
+            return LARGEST_BATCH
+        fitting = 2 ** round(math.log2(n_samples / self.steps_an_epoch))
+        return int(min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def build_seq2seq(
     *,
-    input_shape: tuple[int, int],
-    output_shape: tuple[int, int],
+    decoder: str,
+    input_shape: Shape,
+    output_shape: Shape,
     cell: str,
     hidden_size: int,
     n_layers: int,
-    attention: bool,
-    unrolled_steps: int = UNROLLED_STEPS,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    embedding_size: int | None = None,
     dtype: str = "float32",
+    unrolled_steps: int = UNROLLED_STEPS,
 ) -> keras.Model:
-    """Build the Keras model: encoder, repeated vector, decoder, softmax at each place.
+    """Build the Keras model of a decoder.
 
     Parameters
     ----------
+    decoder : str
+        A name in `DECODERS`.
     input_shape, output_shape : tuple of (length, n_characters)
-        Shapes of the one-hot rows.
-    cell, hidden_size, n_layers
-        As in :class:`skcnn.Seq2SeqRNN`.
-    attention : bool
-        Let the decoder attend to the states of the encoder.
-    unrolled_steps : int
-        Most steps to trace one by one.
+        The lengths are None where any will do.
+    cell, hidden_size, n_layers, bidirectional, dropout, embedding_size
+        As in :class:`skcnn.Seq2SeqRNN`; the last three for decoders that take them.
     dtype : str
-        Keras dtype policy of all layers but the softmax, whose output is float32.
+        Keras dtype policy of all layers but the last, whose output is float32.
+    unrolled_steps : int
+        Most steps of fixed lengths to trace one by one.
 
     Returns
     -------
@@ -57,8 +102,44 @@ def build_seq2seq(
     ValueError
         If the network has more layers or parameters than can be trained.
     """
-    size = network_size(input_shape, output_shape, cell, hidden_size, n_layers, attention)
-    check_size(f"cell={cell!r}, hidden_size={hidden_size}, n_layers={n_layers}", *size)
+    kind = DECODERS[decoder]
+    arguments: dict[str, Any] = {
+        "input_shape": input_shape,
+        "output_shape": output_shape,
+        "cell": cell,
+        "hidden_size": hidden_size,
+        "n_layers": n_layers,
+    }
+    if kind.autoregressive:
+        arguments["bidirectional"] = bidirectional
+        arguments["dropout"] = dropout
+        arguments["embedding_size"] = embedding_size
+    check_size(
+        f"cell={cell!r}, hidden_size={hidden_size}, n_layers={n_layers}", *kind.size(**arguments)
+    )
+    return kind.build(**arguments, dtype=dtype, unrolled_steps=unrolled_steps)
+
+
+def network_size(*, decoder: str, **arguments: Any) -> tuple[int, int]:
+    """Count the Keras layers and the parameters of a network without building it."""
+    return DECODERS[decoder].size(**arguments)
+
+
+# The decoders that write all places at once
+
+
+def _build_repeat(
+    *,
+    input_shape: tuple[int, int],
+    output_shape: tuple[int, int],
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    unrolled_steps: int,
+    dtype: str,
+    attention: bool = False,
+) -> keras.Model:
+    """Build encoder, repeated vector, decoder, softmax at each place."""
     layers, initializers = keras.layers, keras.initializers
 
     def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
@@ -95,16 +176,20 @@ def build_seq2seq(
     return keras.Model(inputs, outputs, name="network")
 
 
-def network_size(
+def _build_attention(**arguments: Any) -> keras.Model:
+    return _build_repeat(**arguments, attention=True)
+
+
+def _size_of_repeat(
+    *,
     input_shape: tuple[int, int],
     output_shape: tuple[int, int],
     cell: str,
     hidden_size: int,
     n_layers: int,
-    attention: bool,
+    attention: bool = False,
 ) -> tuple[int, int]:
-    """Count the Keras layers and the parameters of a network without building it."""
-    matrices, biases = GATES[cell]
+    matrices, biases, _ = GATES[cell]
 
     def recurrent(n_inputs: int) -> int:
         return matrices * hidden_size * (n_inputs + hidden_size + biases)
@@ -112,3 +197,114 @@ def network_size(
     n_parameters = recurrent(input_shape[1]) + (2 * n_layers - 1) * recurrent(hidden_size)
     n_parameters += output_shape[1] * (hidden_size * (1 + attention) + 1)
     return 2 * n_layers + 3 + 2 * attention, n_parameters
+
+
+def _size_of_attention(**arguments: Any) -> tuple[int, int]:
+    return _size_of_repeat(**arguments, attention=True)
+
+
+# The decoder that reads what it has written
+
+
+def _build_autoregressive(
+    *,
+    input_shape: Shape,
+    output_shape: Shape,
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    bidirectional: bool,
+    dropout: float,
+    embedding_size: int | None,
+    dtype: str,
+    unrolled_steps: int,
+) -> keras.Model:
+    """Build the network as it is trained: logits of each character, given those before it.
+
+    Codes of 0 fill up what is read and end what is written. The code behind the last is a
+    character that is not known.
+    """
+    layers, initializers = keras.layers, keras.initializers
+    shared: dict[str, Any] = {
+        "cell": cell,
+        "units": hidden_size,
+        "n_layers": n_layers,
+        "embedding_size": embedding_size,
+        "dropout": dropout,
+        "dtype": dtype,
+    }
+
+    def dense(name: str, units: int, **options: Any) -> keras.layers.Layer:
+        kernel = initializers.GlorotUniform(seed=0)
+        options = {"kernel_initializer": kernel, "dtype": dtype, **options}
+        return layers.Dense(units, name=name, **options)
+
+    def drop(name: str, x: Any) -> Any:
+        return layers.Dropout(dropout, seed=0, name=name, dtype=dtype)(x) if dropout else x
+
+    source = keras.Input((None,), name="source", dtype="int32")
+    target = keras.Input((None,), name="target", dtype="int32")
+    encoder = Encoder(
+        n_codes=input_shape[1] + 1, bidirectional=bidirectional, name="encoder", **shared
+    )
+    memory, last = encoder(source)
+    keys = dense("keys", hidden_size, use_bias=False)(drop("drop_memory", memory))
+    n_states = GATES[cell][2] * n_layers
+    start = dense("start", n_states * hidden_size, activation="tanh")(last)
+    decoder = AttentionDecoder(n_codes=output_shape[1] + 1, name="decoder", **shared)
+    x = decoder(target, keys, keras.ops.not_equal(source, 0), start)
+    x = dense("mix", hidden_size, activation="tanh")(drop("drop_written", x))
+    logits = dense("logit", output_shape[1], dtype="float32")(drop("drop_mix", x))
+    return keras.Model([source, target], logits, name="network")
+
+
+def _size_of_autoregressive(
+    *,
+    input_shape: Shape,
+    output_shape: Shape,
+    cell: str,
+    hidden_size: int,
+    n_layers: int,
+    bidirectional: bool,
+    dropout: float,
+    embedding_size: int | None,
+) -> tuple[int, int]:
+    matrices, _, n_states = GATES[cell]
+    n_directions = 1 + bidirectional
+    vocabularies = (input_shape[1] + 1, output_shape[1] + 1)
+
+    def recurrent(n_inputs: int) -> int:
+        return matrices * hidden_size * (n_inputs + hidden_size + 1)
+
+    def dense(n_inputs: int, units: int) -> int:
+        return (n_inputs + 1) * units
+
+    read, written = (embedding_size or n_codes for n_codes in vocabularies)
+    n_parameters = sum(vocabularies) * (embedding_size or 0)
+    n_parameters += n_directions * recurrent(read)
+    n_parameters += (n_layers - 1) * n_directions * recurrent(n_directions * hidden_size)
+    n_parameters += n_directions * hidden_size * hidden_size  # the keys
+    n_parameters += dense(n_directions * hidden_size, n_states * n_layers * hidden_size)
+    n_parameters += recurrent(written + hidden_size)
+    upper = [2 * hidden_size] + [hidden_size] * n_layers
+    n_parameters += sum(map(recurrent, upper[: n_layers - 1]))
+    n_parameters += dense(2 * hidden_size, hidden_size) + dense(hidden_size, output_shape[1])
+    return 8 + 3 * bool(dropout), n_parameters
+
+
+DECODERS = {
+    "repeat": Decoder(_build_repeat, _size_of_repeat, defaults={"reverse_input": True}),
+    "attention": Decoder(_build_attention, _size_of_attention, defaults={"reverse_input": True}),
+    "autoregressive": Decoder(
+        _build_autoregressive,
+        _size_of_autoregressive,
+        autoregressive=True,
+        steps_an_epoch=256,
+        defaults={
+            "reverse_input": False,
+            "bidirectional": True,
+            "dropout": 0.0,
+            "embedding_size": None,
+        },
+    ),
+}

@@ -1,0 +1,75 @@
+"""Batches of strings of about one length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from .._training.batches import BatchGenerator
+
+Array = NDArray[Any]
+
+# Rows of so many batches are sorted by length before they are divided into batches.
+SORTED_BATCHES = 16
+
+
+class StringBatches(BatchGenerator):
+    """Batches of codes, cut to their longest strings.
+
+    A batch is ``(codes to read, codes to write), codes to write[, weights]``. Those to train on
+    are drawn at random, then rows of similar lengths are put together, so that little of a batch
+    is padding.
+
+    Parameters
+    ----------
+    X : ndarray of int of shape (n_samples, length)
+        Codes to read, filled up with zeros.
+    y : ndarray of int of shape (n_samples, length)
+        Codes to write, filled up with at least one zero.
+    *args, **options
+        As in :class:`skcnn._training.batches.BatchGenerator`.
+    """
+
+    def __init__(self, X: Array, y: Array, *args: Any, **options: Any) -> None:
+        super().__init__(X, y, *args, **options)
+        self.lengths = np.count_nonzero(X, axis=1), np.count_nonzero(y, axis=1)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        read, written = (lengths[rows].max() for lengths in self.lengths)
+        source = self.X[rows, : max(1, read)].astype(np.int32)
+        target = self.y[rows, : written + 1].astype(np.int32)
+        if self.sample_weight is None:
+            return (source, target), target
+        return (source, target), target, self.sample_weight[rows]
+
+    def signature(self) -> tuple[Any, ...]:
+        """Return shapes and dtypes of a batch of any number of rows and any lengths."""
+        codes = tf.TensorSpec((None, None), tf.int32)
+        weight = [] if self.sample_weight is None else [tf.TensorSpec((None,), tf.float32)]
+        return (codes, codes), codes, *weight
+
+    def _rows_in_order(self) -> Array:
+        known, _ = self._order
+        order = super()._rows_in_order()
+        if self.shuffle and known != self.epoch:
+            order = self._by_length(order)
+            self._order = (self.epoch, order)
+        return order
+
+    def _by_length(self, order: Array) -> Array:
+        """Sort some batches at a time by length, then put the batches in a new order."""
+        size = self.batch_size
+        read, written = self.lengths
+        batches = []
+        for start in range(0, len(order), SORTED_BATCHES * size):
+            rows = order[start : start + SORTED_BATCHES * size]
+            rows = rows[np.lexsort((read[rows], written[rows]))]
+            batches += [rows[first : first + size] for first in range(0, len(rows), size)]
+        rest = [batches.pop()] if len(batches[-1]) < size else []  # the smaller one stays last
+        seed = np.random.SeedSequence(self._entropy, spawn_key=(2, self.epoch))
+        np.random.default_rng(seed).shuffle(batches)
+        return np.concatenate([*batches, *rest])

@@ -1,0 +1,345 @@
+"""Greedy and beam search, in one compiled call for strings of any length."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from .._training.network import MAX_FORWARDS, Plan, compiles
+from .._training.pool import ROW_GROUP, StatelessCall
+
+Array = NDArray[Any]
+Tensor = Any
+
+# What one call reads at most, and the values of the largest tensor; bounds its memory.
+ROWS = 480
+VALUES = 2**24
+# Lengths are filled up to a multiple of this, so that sums over places, and with them the last
+# bits of a prediction, depend less on which strings are read together.
+LENGTH_GROUP = 8
+
+CODES = tf.TensorSpec((None, None), tf.int32)
+NUMBER = tf.TensorSpec((), tf.int32)
+
+
+@dataclass
+class Memory:
+    """What was read: the keys of the attention, where they are no padding."""
+
+    keys: Tensor
+    mask: Tensor
+
+
+class Steps:
+    """The parts of an autoregressive network: reading, and writing one code.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network, as :func:`skcnn.sequence.networks.build_seq2seq` builds it.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.encoder, self.keys, self.start, self.decoder, self.mix, self.logit = (
+            model.get_layer(name)
+            for name in ("encoder", "keys", "start", "decoder", "mix", "logit")
+        )
+
+    def read(self, source: Tensor) -> tuple[Memory, list[Tensor]]:
+        """Read strings; return the memory and the state before the first step."""
+        places, last = self.encoder(source, training=False)
+        keys = self.keys(places)
+        state = self.decoder.initial_state(keys, self.start(last))
+        return Memory(keys, tf.not_equal(source, 0)), state
+
+    def write(
+        self, previous: Tensor, memory: Memory, state: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Return log-probabilities of the next code, the next state and the attention."""
+        top, state, attention = self.decoder.step(previous, memory.keys, memory.mask, state)
+        return tf.nn.log_softmax(self.logit(self.mix(top))), state, attention
+
+
+def greedy(
+    steps: Steps, source: Tensor, limit: Tensor, traced: bool = False
+) -> tuple[Tensor, ...]:
+    """Write the most probable code at each step.
+
+    Returns
+    -------
+    tuple of Tensor
+        Codes of shape (n_rows, length) and log-probabilities of shape (n_rows,). With `traced`
+        also the probabilities of all codes and the attention at each step.
+    """
+    memory, state = steps.read(source)
+    n_rows = tf.shape(source)[0]
+    kept = range(2 if traced else 0)
+    arrays = [tf.TensorArray(tf.float32, 0, dynamic_size=True) for _ in kept]
+
+    def going(time: Tensor, written: Tensor, done: Tensor, *others: Any) -> Tensor:
+        return (time < limit) & ~tf.reduce_all(done)
+
+    def body(
+        time: Tensor, written: Tensor, done: Tensor, total: Tensor, state: Any, arrays: Any
+    ) -> tuple[Any, ...]:
+        log_proba, state, attention = steps.write(written[:, -1], memory, state)
+        codes = tf.where(done, 0, tf.argmax(log_proba, -1, output_type=tf.int32))
+        total += tf.where(done, 0.0, tf.reduce_max(log_proba, -1))
+        found = tf.exp(log_proba), attention
+        arrays = [array.write(time, found[each]) for each, array in zip(kept, arrays, strict=True)]
+        written = tf.concat([written, codes[:, None]], 1)
+        return time + 1, written, done | (codes == 0), total, state, arrays
+
+    before = (
+        0,
+        tf.zeros((n_rows, 1), tf.int32),
+        tf.zeros(n_rows, tf.bool),
+        tf.zeros(n_rows),
+        state,
+        arrays,
+    )
+    shapes = tf.nest.map_structure(lambda each: getattr(each, "shape", None), before[2:5])
+    shapes = (tf.TensorShape(()), tf.TensorShape((None, None)), *shapes, [None for _ in kept])
+    _, written, _, total, _, arrays = tf.while_loop(going, body, before, shapes)
+    return written[:, 1:], total, *(tf.transpose(each.stack(), (1, 0, 2)) for each in arrays)
+
+
+def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Tensor, ...]:
+    """Search for the most probable strings, keeping the best beginnings.
+
+    Returns
+    -------
+    tuple of Tensor
+        Codes of shape (n_rows, width, length) and log-probabilities of shape (n_rows, width),
+        the best first.
+    """
+    memory, state = steps.read(source)
+    n_rows = tf.shape(source)[0]
+    memory = Memory(*(tf.repeat(each, width, 0) for each in (memory.keys, memory.mask)))
+    state = [tf.repeat(each, width, 0) for each in state]
+    # All begin alike, so only one may continue.
+    totals = tf.tile(tf.where(tf.range(width) == 0, 0.0, -np.inf)[None], (n_rows, 1))
+
+    def going(time: Tensor, written: Tensor, done: Tensor, *others: Any) -> Tensor:
+        return (time < limit) & ~tf.reduce_all(done)
+
+    def body(
+        time: Tensor, written: Tensor, done: Tensor, totals: Tensor, state: Any
+    ) -> tuple[Any, ...]:
+        previous = tf.reshape(written[:, :, -1], (-1,))
+        log_proba, state, _ = steps.write(previous, memory, state)
+        n_codes = log_proba.shape[-1]
+        log_proba = tf.reshape(log_proba, (n_rows, width, n_codes))
+        ended = tf.where(tf.range(n_codes) == 0, 0.0, -np.inf)  # nothing comes after the end
+        log_proba = tf.where(done[:, :, None], ended, log_proba)
+        scores = tf.reshape(totals[:, :, None] + log_proba, (n_rows, width * n_codes))
+        totals, best = tf.math.top_k(scores, width)
+        parents, codes = best // n_codes, best % n_codes
+        rows = tf.reshape(parents + width * tf.range(n_rows)[:, None], (-1,))
+        state = [tf.ensure_shape(tf.gather(each, rows), each.shape) for each in state]
+        written = tf.gather(written, parents, batch_dims=1)
+        written = tf.concat([written, codes[:, :, None]], 2)
+        return time + 1, written, codes == 0, totals, state
+
+    before = (
+        0,
+        tf.zeros((n_rows, width, 1), tf.int32),
+        tf.zeros((n_rows, width), tf.bool),
+        totals,
+        state,
+    )
+    shapes = (
+        tf.TensorShape(()),
+        tf.TensorShape((None, None, None)),
+        tf.TensorShape((None, None)),
+        tf.TensorShape((None, None)),
+        [each.shape for each in state],
+    )
+    _, written, _, totals, _ = tf.while_loop(going, body, before, shapes)
+    return written[:, :, 1:], totals
+
+
+def log_probability(model: keras.Model, source: Tensor, target: Tensor) -> Tensor:
+    """Compute the log-probability of given strings, their end included."""
+    logits = model([source, target], training=False)
+    known = tf.shape(logits)[-1]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.minimum(target, known - 1), logits)
+    losses = tf.where(target < known, losses, np.inf)
+    within = tf.pad(target[:, :-1] != 0, [[0, 0], [1, 0]], constant_values=True)
+    return -tf.reduce_sum(tf.where(within, losses, 0.0), 1)
+
+
+class Writer:
+    """The compiled calls of an autoregressive network, for all estimators of a plan.
+
+    Each is traced when it is needed first, once for all lengths.
+
+    Parameters
+    ----------
+    plan : Plan
+        The network.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.model = plan.model()
+        self._steps = Steps(self.model)
+        functions: dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]] = {
+            "greedy": (functools.partial(greedy, self._steps), [CODES, NUMBER]),
+            "traced": (functools.partial(greedy, self._steps, traced=True), [CODES, NUMBER]),
+            "beam": (functools.partial(beam, self._steps), [CODES, NUMBER, NUMBER]),
+            "score": (functools.partial(log_probability, self.model), [CODES, CODES]),
+        }
+        self._functions = functions
+        self._lock = threading.Lock()
+        self._calls: dict[str, StatelessCall] = {}
+        self._prepare("greedy")  # now, so that prediction may come from many threads
+
+    def _prepare(self, name: str) -> StatelessCall:
+        with self._lock:
+            if name not in self._calls:
+                function, specs = self._functions[name]
+                self._calls[name] = StatelessCall(self.model, function, specs)
+        return self._calls[name]
+
+    def __call__(self, name: str, inputs: list[Any], weights: list[Any]) -> list[Array]:
+        """Run a function of this module over a batch.
+
+        Parameters
+        ----------
+        name : {"greedy", "traced", "beam", "score"}
+            The function.
+        inputs : list
+            Its inputs: codes of shape (n_rows, length) and whatever else it takes.
+        weights : list of Tensor
+            The weights of the network.
+        """
+        return [output.numpy() for output in self._prepare(name)(inputs, weights)]
+
+
+# Those that estimators hold, however many; and those used last, for estimators to come.
+_held: weakref.WeakValueDictionary[Plan, Writer] = weakref.WeakValueDictionary()
+
+
+@compiles(MAX_FORWARDS)
+def writer(plan: Plan) -> Writer:
+    """Return the compiled calls of a plan, one object for all estimators."""
+    found = _held.get(plan)
+    if found is None:
+        found = _held[plan] = Writer(plan)
+    return found
+
+
+def in_batches(
+    run: Callable[..., list[Array]], *codes: Array, places: int, cut: bool = True
+) -> Iterator[list[Array]]:
+    """Run a function over rows of codes, those of about one length together.
+
+    Parameters
+    ----------
+    run : callable
+        Takes a batch of each array of codes and returns a list of arrays of as many rows.
+    *codes : ndarray of int of shape (n_rows, length)
+        Codes that are filled up with zeros.
+    places : int
+        Values that a network computes for each place, which bounds the rows of a batch.
+    cut : bool, default=True
+        Whether to cut a batch to its longest strings.
+
+    Yields
+    ------
+    list of ndarray
+        The rows of a batch and what the function returned for them.
+    """
+    lengths = [
+        np.count_nonzero(each, axis=1) if cut else np.full(len(each), each.shape[1])
+        for each in codes
+    ]
+    order, start = np.lexsort(lengths[::-1]), 0
+    while start < len(order):
+        longest = max(size[order[start : start + ROWS]].max() for size in lengths)
+        n_rows = max(1, min(ROWS, VALUES // (places * max(1, int(longest)))))
+        # One row alone, which is often asked for, is not worth filling up.
+        group = min(ROW_GROUP, n_rows) if len(order) > 1 else 1
+        chosen = order[start : start + n_rows - n_rows % group]
+        start += len(chosen)
+        filled = np.pad(chosen, (0, -len(chosen) % group), mode="edge")
+        batch = [each[filled] for each in codes]
+        if cut:
+            batch = [
+                _cut(each, int(size[chosen].max()))
+                for each, size in zip(batch, lengths, strict=True)
+            ]
+        yield [chosen, *(output[: len(chosen)] for output in run(*batch))]
+
+
+def _cut(codes: Array, length: int) -> Array:
+    """Cut codes, or fill them up, to a length of which there are few."""
+    length = max(1, -(-length // LENGTH_GROUP)) * LENGTH_GROUP
+    codes = codes[:, :length].astype(np.int32)
+    return np.pad(codes, ((0, 0), (0, length - codes.shape[1])))
+
+
+def best_sequences(log_proba: Array, width: int) -> tuple[Array, Array]:
+    """Find the most probable strings where the characters of a string are independent.
+
+    Parameters
+    ----------
+    log_proba : ndarray of shape (n_rows, length, n_codes)
+        Log-probabilities of the codes at each place.
+    width : int
+        Strings a row.
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n_rows, width, length)
+        Codes, zeros behind the end; the best first.
+    totals : ndarray of shape (n_rows, width)
+        Their log-probabilities, the end included; minus infinity where there are no more strings.
+    """
+    n_rows, length, n_codes = log_proba.shape
+    codes = np.zeros((n_rows, width, 0), np.intp)
+    totals = np.full((n_rows, width), -np.inf)
+    totals[:, 0] = 0
+    done = np.zeros((n_rows, width), bool)
+    ended = np.where(np.arange(n_codes) == 0, 0.0, -np.inf)
+    for place in range(length):
+        step = np.where(done[..., None], ended, log_proba[:, None, place])
+        scores = (totals[..., None] + step).reshape(n_rows, -1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :width]
+        totals = np.take_along_axis(scores, best, 1)
+        parents, new = np.divmod(best, n_codes)
+        codes = np.take_along_axis(codes, parents[..., None], 1)
+        codes = np.concatenate([codes, new[..., None]], 2)
+        done = new == 0
+    return codes, totals
+
+
+def log_probability_of(proba: Array, codes: Array) -> Array:
+    """Compute the log-probability of strings whose characters are independent.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, length, n_codes)
+        Probabilities of the codes at each place.
+    codes : ndarray of int of shape (n_rows, length)
+        The strings. A code of `n_codes` has no probability.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Log-probabilities of the strings, their end included where there is a place for it.
+    """
+    padded = np.pad(proba, ((0, 0), (0, 0), (0, 1)))
+    found = np.take_along_axis(padded, codes[..., None].astype(np.intp), 2)[..., 0]
+    within = np.pad(codes[:, :-1] > 0, ((0, 0), (1, 0)), constant_values=True)
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(within, found, 1)).sum(axis=1)  # type: ignore[no-any-return]

@@ -1,0 +1,372 @@
+"""Recurrent layers that read and write codes of any length.
+
+They run in one loop with a dynamic number of steps, so that one traced training step serves
+batches of every length. Codes look up rows of a table that is already multiplied by the input
+kernel, which spares the largest matrix product of Keras's recurrent layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+Tensor = Any
+
+# What is added to the attention scores of padding.
+MASKED = -1e9
+
+
+def lstm_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
+    """Compute the next state of a long short-term memory."""
+    i, f, g, o = tf.split(inputs + product, 4, axis=-1)
+    carry = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
+    return [tf.sigmoid(o) * tf.tanh(carry), carry]
+
+
+def gru_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
+    """Compute the next state of a gated recurrent unit that resets after the product."""
+    z, r, candidate = tf.split(inputs, 3, axis=-1)
+    from_z, from_r, from_candidate = tf.split(product, 3, axis=-1)
+    z = tf.sigmoid(z + from_z)
+    candidate = tf.tanh(candidate + tf.sigmoid(r + from_r) * from_candidate)
+    return [z * state[0] + (1 - z) * candidate]
+
+
+def simple_rnn_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
+    """Compute the next state of a fully connected recurrent layer."""
+    return [tf.tanh(inputs + product)]
+
+
+Step = Callable[[Tensor, list[Tensor], Tensor], list[Tensor]]
+
+# The step of each cell, from its inputs, the product of its last output with the recurrent kernel
+# and its state; the parts of its kernels and the tensors of its state.
+CELLS: dict[str, tuple[Step, int, int]] = {
+    "lstm": (lstm_step, 4, 2),
+    "gru": (gru_step, 3, 1),
+    "simple_rnn": (simple_rnn_step, 1, 1),
+}
+
+
+class CodeLayer(keras.layers.Layer):
+    """Base class: a layer that looks codes up, with dropout of what it finds.
+
+    Parameters
+    ----------
+    cell : str
+        A name in `CELLS`.
+    units : int
+        Units of the recurrence.
+    n_codes : int
+        Codes, from 0 to `n_codes` - 1.
+    embedding_size : int or None
+        Length of the vector of a code. None looks up the kernel itself, which is the same as a
+        product with one-hot rows.
+    dropout : float
+        Share of the inputs that is set to zero in training, the same at all steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell: str,
+        units: int,
+        n_codes: int,
+        embedding_size: int | None,
+        dropout: float,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.supports_jit = False  # shapes are dynamic, and XLA would compile for each
+        self.step_function, self.n_parts, self.n_states = CELLS[cell]
+        self.cell, self.units, self.n_codes = cell, units, n_codes
+        self.embedding_size, self.dropout = embedding_size, dropout
+        self.seed_generator = keras.random.SeedGenerator(0) if dropout else None
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("cell", "units", "n_codes", "embedding_size", "dropout")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    @property
+    def width(self) -> int:
+        """The columns of a kernel."""
+        return self.n_parts * self.units
+
+    def add_kernel(self, name: str, rows: int) -> Any:
+        kind = "Orthogonal" if name == "recurrent_kernel" else "GlorotUniform"
+        initializer = getattr(keras.initializers, kind)(seed=0)
+        return self.add_weight(name=name, shape=(rows, self.width), initializer=initializer)
+
+    def add_bias(self) -> Any:
+        """Add a bias that lets an untrained long short-term memory remember."""
+
+        def initial(shape: Any, dtype: Any = None) -> Tensor:
+            forget = self.cell == "lstm"
+            parts = [tf.fill([self.units], float(forget and part == 1)) for part in range(4)]
+            return tf.cast(tf.concat(parts[: self.n_parts], 0), dtype or "float32")
+
+        return self.add_weight(name="bias", shape=(self.width,), initializer=initial)
+
+    def add_embeddings(self) -> Any:
+        if self.embedding_size is None:
+            return None
+        shape = (self.n_codes, self.embedding_size)
+        initializer = keras.initializers.GlorotUniform(seed=0)
+        return self.add_weight(name="embeddings", shape=shape, initializer=initializer)
+
+    @property
+    def n_inputs(self) -> int:
+        return self.embedding_size or self.n_codes
+
+    def look_up(
+        self, codes: Tensor, embeddings: Any, kernel: Any, bias: Any, training: bool
+    ) -> Tensor:
+        """Return the inputs of the cell for codes of shape (n_steps, n_rows)."""
+        kernel, bias = tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
+        if self.embedding_size is None:
+            found = tf.gather(kernel, codes)
+            return bias + (self.drop(found) if training and self.dropout else found)
+        embeddings = tf.convert_to_tensor(embeddings)
+        if not (training and self.dropout):
+            return tf.gather(tf.matmul(embeddings, kernel) + bias, codes)
+        found = self.drop(tf.gather(embeddings, codes))
+        flat = tf.matmul(tf.reshape(found, (-1, self.embedding_size)), kernel) + bias
+        return tf.reshape(flat, (*tf.unstack(tf.shape(codes)), self.width))
+
+    def recur(self, inputs: Tensor, kernel: Tensor, state: list[Tensor]) -> Tensor:
+        """Run the cell over the first axis of its inputs and return its outputs."""
+
+        def step(now: Tensor, state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            state = self.step_function(now, tf.matmul(state[0], kernel), state)
+            return state, state[:1]
+
+        return run_steps(step, inputs, state, 1)[0]
+
+    def drop(self, values: Tensor) -> Tensor:
+        shape = tf.concat([[1], tf.shape(values)[1:]], 0)
+        return keras.random.dropout(
+            values, self.dropout, noise_shape=shape, seed=self.seed_generator
+        )
+
+
+def run_steps(
+    step: Callable[[Tensor, list[Tensor]], tuple[list[Tensor], list[Tensor]]],
+    inputs: Tensor,
+    state: list[Tensor],
+    n_outputs: int,
+) -> list[Tensor]:
+    """Run a step over the first axis of its inputs and return the stacked outputs."""
+    n_steps = tf.shape(inputs)[0]
+    given = tf.TensorArray(inputs.dtype, n_steps, element_shape=inputs.shape[1:]).unstack(inputs)
+    arrays = [tf.TensorArray(inputs.dtype, n_steps) for _ in range(n_outputs)]
+
+    def body(time: Tensor, state: list[Tensor], arrays: list[Any]) -> tuple[Any, ...]:
+        state, outputs = step(given.read(time), state)
+        arrays = [array.write(time, out) for array, out in zip(arrays, outputs, strict=True)]
+        return time + 1, state, arrays
+
+    _, _, arrays = tf.while_loop(lambda time, *_: time < n_steps, body, (0, state, arrays))
+    return [array.stack() for array in arrays]
+
+
+def project(values: Tensor, kernel: Any, bias: Any) -> Tensor:
+    """Multiply the last axis by a kernel, in one product for all places."""
+    kernel = tf.convert_to_tensor(kernel)
+    flat = tf.matmul(tf.reshape(values, (-1, kernel.shape[0])), kernel)
+    return tf.reshape(flat + bias, tf.concat([tf.shape(values)[:-1], kernel.shape[1:]], 0))
+
+
+def _swap(values: Tensor) -> Tensor:
+    """Exchange the first two axes of three."""
+    return tf.transpose(values, (1, 0, 2))
+
+
+class Encoder(CodeLayer):
+    """Read strings in one or both directions.
+
+    Parameters
+    ----------
+    n_layers : int
+        Recurrent layers.
+    bidirectional : bool
+        Whether to read from both ends, in one loop.
+    **options
+        As in :class:`CodeLayer`.
+    """
+
+    def __init__(self, *, n_layers: int, bidirectional: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.n_layers, self.bidirectional = n_layers, bidirectional
+        self.n_directions = 1 + bidirectional
+
+    def get_config(self) -> dict[str, Any]:
+        more = {"n_layers": self.n_layers, "bidirectional": self.bidirectional}
+        return {**super().get_config(), **more}
+
+    def build(self, input_shape: Any) -> None:
+        self.embeddings = self.add_embeddings()
+        rows = [self.n_inputs] + [self.n_directions * self.units] * (self.n_layers - 1)
+        self.cells = [
+            [
+                (
+                    self.add_kernel("kernel", n_rows),
+                    self.add_kernel("recurrent_kernel", self.units),
+                    self.add_bias(),
+                )
+                for _ in range(self.n_directions)
+            ]
+            for n_rows in rows
+        ]
+
+    def compute_output_spec(self, codes: Any, training: bool = False) -> Any:
+        size = self.n_directions * self.units
+        batch, length = codes.shape
+        return (
+            keras.KerasTensor((batch, length, size), self.compute_dtype),
+            keras.KerasTensor((batch, size), self.compute_dtype),
+        )
+
+    def call(self, codes: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the outputs at all places and the last ones, the directions side by side."""
+        lengths = tf.math.count_nonzero(codes, axis=1, dtype=tf.int32)
+        both = [codes, tf.reverse_sequence(codes, lengths, 1)][: self.n_directions]
+        inputs = [
+            self.look_up(tf.transpose(side), self.embeddings, kernel, bias, training)
+            for side, (kernel, _, bias) in zip(both, self.cells[0], strict=True)
+        ]
+        sides: list[Tensor] = []
+        for cells in self.cells:
+            if sides:
+                inputs = [
+                    project(side, kernel, bias)
+                    for side, (kernel, _, bias) in zip(sides, cells, strict=True)
+                ]
+            outputs = self._run(inputs, [recurrent for _, recurrent, _ in cells])
+            aligned, sides = _swap(outputs[:, 0]), [outputs[:, 0]]
+            if self.bidirectional:
+                back = tf.reverse_sequence(_swap(outputs[:, 1]), lengths, 1)
+                aligned = tf.concat([aligned, back], -1)
+                sides = [_swap(aligned), _swap(tf.reverse_sequence(aligned, lengths, 1))]
+        last = tf.stack([tf.maximum(lengths - 1, 0), tf.range(tf.shape(codes)[0])], 1)
+        ends = [tf.gather_nd(outputs[:, side], last) for side in range(self.n_directions)]
+        size = self.n_directions * self.units
+        shapes = (codes.shape[0], codes.shape[1], size), (codes.shape[0], size)
+        return tf.ensure_shape(aligned, shapes[0]), tf.ensure_shape(tf.concat(ends, -1), shapes[1])
+
+    def _run(self, inputs: list[Tensor], kernels: list[Any]) -> Tensor:
+        """Run the directions; return outputs of (n_steps, n_directions, n_rows, units)."""
+        stacked = tf.stack(inputs, 1)
+        kernel = tf.stack([tf.convert_to_tensor(kernel) for kernel in kernels])
+        zeros = tf.zeros((self.n_directions, tf.shape(stacked)[2], self.units), stacked.dtype)
+        return self.recur(stacked, kernel, [zeros] * self.n_states)
+
+
+class AttentionDecoder(CodeLayer):
+    """Write strings, each character after those before it, with attention to what was read.
+
+    The context that the attention finds is an input of the next step, so that the layer knows
+    where it has been reading [1]_.
+
+    Parameters
+    ----------
+    n_layers : int
+        Recurrent layers.
+    **options
+        As in :class:`CodeLayer`.
+
+    References
+    ----------
+    .. [1] M.-T. Luong, H. Pham and C. D. Manning, "Effective Approaches to Attention-based
+       Neural Machine Translation", EMNLP 2015.
+    """
+
+    def __init__(self, *, n_layers: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.n_layers = n_layers
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "n_layers": self.n_layers}
+
+    def build(self, codes_shape: Any, keys_shape: Any, *others: Any) -> None:
+        self.embeddings = self.add_embeddings()
+        self.kernel = self.add_kernel("kernel", self.n_inputs)
+        self.recurrent_kernel = self.add_kernel("recurrent_kernel", self.units)
+        self.context_kernel = self.add_kernel("context_kernel", keys_shape[-1])
+        self.bias = self.add_bias()
+        rows = [self.units + keys_shape[-1]] + [self.units] * (self.n_layers - 2)
+        self.cells = [
+            (
+                self.add_kernel("kernel", n_rows),
+                self.add_kernel("recurrent_kernel", self.units),
+                self.add_bias(),
+            )
+            for n_rows in rows[: self.n_layers - 1]
+        ]
+
+    def compute_output_spec(self, codes: Any, keys: Any, *others: Any, **options: Any) -> Any:
+        return keras.KerasTensor((*codes.shape, self.units + keys.shape[-1]), self.compute_dtype)
+
+    @property
+    def n_state_tensors(self) -> int:
+        """The tensors of the state: the context, then those of each layer."""
+        return 1 + self.n_layers * self.n_states
+
+    def initial_state(self, keys: Tensor, start: Tensor) -> list[Tensor]:
+        """Return the tensors of the state before the first step, all of (n_rows, size)."""
+        parts = tf.split(start, self.n_layers * self.n_states, axis=-1)
+        return [tf.zeros_like(keys[:, 0]), *parts]
+
+    def call(
+        self, codes: Tensor, keys: Tensor, mask: Tensor, start: Tensor, training: bool = False
+    ) -> Tensor:
+        """Return state and context at every place, given the codes of the places before."""
+        previous = tf.transpose(tf.pad(codes[:, :-1], [[0, 0], [1, 0]]))
+        inputs = self.look_up(previous, self.embeddings, self.kernel, self.bias, training)
+        context, *states = self.initial_state(keys, start)
+        step = self._attending_step(keys, mask)
+        first = [context, *states[: self.n_states]]
+        outputs, contexts, _ = run_steps(step, inputs, first, 3)
+        top = tf.concat([outputs, contexts], -1)
+        for number, (kernel, recurrent, bias) in enumerate(self.cells, 1):
+            state = states[number * self.n_states : (number + 1) * self.n_states]
+            top = self.recur(project(top, kernel, bias), tf.convert_to_tensor(recurrent), state)
+        if self.cells:
+            top = tf.concat([top, contexts], -1)
+        size = self.units + keys.shape[-1]
+        return tf.ensure_shape(_swap(top), (*codes.shape, size))
+
+    def step(
+        self, codes: Tensor, keys: Tensor, mask: Tensor, state: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Run one step; return what the output is made of, the next state and the attention."""
+        inputs = self.look_up(codes[None], self.embeddings, self.kernel, self.bias, False)[0]
+        n_states = self.n_states
+        first = state[: 1 + n_states]
+        first, (output, context, attention) = self._attending_step(keys, mask)(inputs, first)
+        new, top = first, tf.concat([output, context], -1)
+        for number, (kernel, recurrent, bias) in enumerate(self.cells, 1):
+            own = state[1 + number * n_states : 1 + (number + 1) * n_states]
+            product = tf.matmul(own[0], recurrent)
+            own = self.step_function(project(top, kernel, bias), product, own)
+            new, top = new + own, own[0]
+        if self.cells:
+            top = tf.concat([top, context], -1)
+        return top, new, attention
+
+    def _attending_step(self, keys: Tensor, mask: Tensor) -> Any:
+        kernel = tf.concat([self.recurrent_kernel, self.context_kernel], 0)
+        bias = tf.cast(tf.where(mask, 0.0, MASKED), keys.dtype)
+
+        def step(now: Tensor, state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            context, output, *others = state
+            product = tf.matmul(tf.concat([output, context], -1), kernel)
+            new = self.step_function(now, product, [output, *others])
+            scores = tf.linalg.matvec(keys, new[0]) + bias
+            attention = tf.nn.softmax(scores)
+            context = tf.linalg.matvec(keys, attention, transpose_a=True)
+            return [context, *new], [new[0], context, attention]
+
+        return step
