@@ -23,7 +23,10 @@ EVERYTHING = {
     "contrast_range": 0.4,
     "cutout": 0.4,
     "mixup": 0.4,
+    "cutmix": 0.8,
 }
+# For images of three channels, and in the place of another setting.
+OTHERS = {"rand_augment": 0.6, "zoom_range": (0.5, 0.9)}
 
 
 @pytest.fixture(params=["plain", "fused"])
@@ -49,14 +52,14 @@ def test_it_changes_nothing_by_default():
     np.testing.assert_array_equal(ImageAugmenter().transform(X), X)
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
-def test_every_setting_changes_images(name, path):
+@pytest.mark.parametrize(("name", "value"), [*EVERYTHING.items(), *OTHERS.items()])
+def test_every_setting_changes_images(name, value, path):
     X = images()
-    changed = augmented(X, **{name: EVERYTHING[name]})
+    changed = augmented(X, **{name: value})
     assert changed.shape == X.shape
     assert not np.array_equal(changed, X)
-    np.testing.assert_array_equal(augmented(X, **{name: EVERYTHING[name]}), changed)
-    other = ImageAugmenter(**{name: EVERYTHING[name]}).transform(X, random_state=1)
+    np.testing.assert_array_equal(augmented(X, **{name: value}), changed)
+    other = ImageAugmenter(**{name: value}).transform(X, random_state=1)
     assert not np.array_equal(other, changed)
 
 
@@ -112,6 +115,47 @@ def test_rotation_is_in_degrees():
     assert little < 1 < 30 < much
 
 
+def test_a_part_of_the_image_is_shown_at_a_random_place():
+    rows, columns = np.mgrid[:33, :33].astype(np.float32)
+    X = np.repeat(np.dstack([rows, columns])[None], 200, axis=0)
+    changed = augmented(X, zoom_range=(0.5, 0.75))
+    spans = changed.max(axis=(1, 2)) - changed.min(axis=(1, 2))
+    # The aspect ratio stays, and so does all that is shown.
+    np.testing.assert_allclose(spans[:, 0], spans[:, 1], atol=1e-3)
+    assert (spans.min() / 32, spans.max() / 32) == pytest.approx((0.5, 0.75), abs=0.02)
+    assert changed.min() >= 0
+    assert changed.max() <= 32
+    assert (changed.min(axis=(1, 2)).min(axis=0) < 1).all()
+    assert (changed.max(axis=(1, 2)).max(axis=0) > 31).all()
+    # More than the image: it is a part of what is shown.
+    ones = np.ones((50, 16, 16, 1), np.float32)
+    around = augmented(np.concatenate([ones, 0 * ones]), zoom_range=[1.5, 2], fill_mode="constant")
+    shares = around[:50].mean(axis=(1, 2, 3))
+    assert 0.2 < shares.min() < shares.max() < 0.6
+
+
+def test_rand_augment_is_for_colours():
+    with pytest.raises(ValueError, match="rand_augment changes colours, but X has images of 1"):
+        augmented(images(shape=(8, 8, 1)), rand_augment=0.5)
+
+
+def test_cutmix_replaces_a_box_and_mixes_labels_by_its_area():
+    # Every image has a value of its own, so that the share of each shows.
+    X = np.repeat(np.arange(32.0)[:, None], 20 * 20, axis=1).reshape(32, 20, 20, 1)
+    y, weight = np.eye(32, dtype=np.float32), np.linspace(1, 2, 32)
+    options = {"batch_size": 32, "shuffle": False, "random_state": 0}
+    augmentation = ImageAugmenter(cutmix=1.0)
+    changed, mixed = SampleGenerator(X, y, augmentation=augmentation, **options)[0]
+    assert set(np.unique(changed)) <= set(range(32))
+    np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-5)
+    shares = np.array([(changed == value).mean(axis=(1, 2, 3)) for value in range(32)]).T
+    # The box has whole pixels.
+    np.testing.assert_allclose(shares, mixed, atol=0.1)
+    assert (shares.max(axis=1) < 0.95).mean() > 0.05
+    *_, total = SampleGenerator(X, y, weight, augmentation=augmentation, **options)[0]
+    assert ((total >= 1) & (total <= 2)).all()
+
+
 def test_cutout_is_a_box_in_the_middle_of_the_range(path):
     X = np.zeros((50, 16, 12, 3), np.float32)
     X[0, 0, 0] = 10.0
@@ -143,6 +187,12 @@ def test_brightness_adds_and_contrast_multiplies_per_image(path):
         ({"zoom_range": (0.8, 1.2)}, r"zoom_range.*Got \(0.8, 1.2\)"),
         ({"horizontal_flip": "yes"}, "horizontal_flip.*bool"),
         ({"mixup": -1}, "mixup"),
+        ({"cutmix": 1.5}, "cutmix"),
+        ({"rand_augment": 2}, "rand_augment"),
+        ({"zoom_range": (0.8, 0.5)}, "zoom_range.* low <= high"),
+        ({"zoom_range": (0, 0.5)}, "zoom_range.* 0 < low"),
+        ({"zoom_range": (0.5,)}, "zoom_range must be a number or"),
+        ({"zoom_range": ("a", "b")}, "zoom_range must be a number or"),
         ({"fill_mode": "mirror"}, "fill_mode.*reflect"),
     ],
 )
@@ -278,7 +328,7 @@ def trained_weights(workers, **options):
         np.arange(90) % 3,
         np.linspace(0.5, 1.5, 90),
         batch_size=16,
-        augmentation=ImageAugmenter(rotation_range=20, mixup=0.2),
+        augmentation=ImageAugmenter(rotation_range=20, zoom_range=(0.5, 1), mixup=0.2, cutmix=0.5),
         random_state=0,
         workers=workers,
         **options,

@@ -24,21 +24,33 @@ ESTIMATORS = [
     # an ImageAugmenter has no fit: it is a parameter of estimators
     if inspect.isclass(value) and issubclass(value, BaseEstimator) and hasattr(value, "fit")
 ]
+
+# A network for the estimators that have a pretrained one; its images are resized from rows.
+SMALL = skcnn.ImageClassifier("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=1, random_state=0)
+SMALL.fit(np.random.default_rng(0).normal(size=(64, 8, 8)), np.arange(64) % 2)
+PRETRAINED = {"backbone": SMALL, "resize": "stretch"}
+
 OF_STRINGS = [skcnn.CharacterTable(), skcnn.Seq2SeqRNN(epochs=1, hidden_size=4)]
 OF_IMAGES = [
     cls(epochs=EPOCHS)
     for cls in ESTIMATORS
     if issubclass(cls, skcnn.ImageClassifier | skcnn.ImageRegressor)
+    and not issubclass(cls, skcnn.PretrainedClassifier | skcnn.PretrainedRegressor)
+]
+ON_OTHERS = [
+    skcnn.ImageFeatures(**PRETRAINED),
+    skcnn.PretrainedClassifier(frozen_epochs=10, epochs=2, **PRETRAINED),
+    skcnn.PretrainedRegressor(frozen_epochs=20, epochs=5, **PRETRAINED),
 ]
 
 
 def test_every_public_estimator_is_checked():
     public = [getattr(skcnn, name) for name in skcnn.__all__]
     assert set(ESTIMATORS) == {value for value in public if hasattr(value, "fit")}
-    assert set(ESTIMATORS) == {type(estimator) for estimator in OF_IMAGES + OF_STRINGS}
+    assert set(ESTIMATORS) == {type(each) for each in OF_IMAGES + ON_OTHERS + OF_STRINGS}
 
 
-@parametrize_with_checks(OF_IMAGES)
+@parametrize_with_checks(OF_IMAGES + ON_OTHERS)
 def test_sklearn_check(estimator, check):
     if check.func.__name__.startswith(EXCEPTED):
         with pytest.raises(AssertionError, match="not equivalent to fitting with removed"):

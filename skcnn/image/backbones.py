@@ -100,10 +100,13 @@ BACKBONES = {
     ),
     "DenseNet121": Backbone(
         "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        r"^(conv\d_block\d+|pool\d|bn$)",
+        r"^(conv\d_block\d+|pool[234]|bn$)",
         **OF_IMAGENET,
     ),
-    "NASNetMobile": Backbone("nasnet_mobile_no_top.h5", r"_((?:stem_|reduce_)?\d+)$"),
+    "NASNetMobile": Backbone(
+        "nasnet_mobile_no_top.h5",
+        r"^(?:adjust|normal|reduction|separable).*_((?:stem_|reduce_)?\d+)$",
+    ),
     "ConvNeXtTiny": Backbone(
         "convnext_tiny_notop.h5",
         r"(stage_\d_block_\d|downsampling_block_\d)",

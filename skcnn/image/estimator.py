@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from .._environment import native_bfloat16
+from .._files.export import export
 from .._fitted import OUTPUTS
 from .._parameters import TrainingParameters
 from .._training.network import State
@@ -216,6 +219,41 @@ class ImageEstimator(
             return list(map(str, parse(self.architecture)))
         except (TypeError, ValueError, AttributeError):
             return []  # fit says what is wrong
+
+    def export(
+        self, path: str | os.PathLike[str], format: str = "onnx", *, with_resize: bool = False
+    ) -> None:
+        """Write the fitted network for a runtime without skcnn.
+
+        It takes float32 arrays of the shape ``model_.input_shape`` and gives probabilities, as
+        ``predict_proba`` does, or standardized numbers. The file has as JSON the labels, or the
+        mean and scale of the numbers, and how images are read: in the metadata ``skcnn`` of an
+        ONNX file, in ``assets.extra/skcnn.json`` of a SavedModel, and in ``skcnn.json`` of the zip
+        at the end of a LiteRT file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, or the folder of a SavedModel. What is there is replaced if it is of the
+            same kind.
+        format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
+            ONNX needs ``pip install 'skcnn[export]'``.
+        with_resize : bool, default=False
+            Whether the network takes images of any size, those of a batch alike, and resizes them
+            as in the fit, but for the rounding of bytes. Needs images that were resized.
+
+        Raises
+        ------
+        ValueError
+            If there is no such format, or no size to resize to.
+        ImportError
+            If a package is missing.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        build = self._network_to_export
+        export(self._with_resize(build) if with_resize else build, self._metadata(), path, format)
 
     def _network_to_export(self) -> keras.Model:
         network = super()._network_to_export()

@@ -377,27 +377,40 @@ class ImageFeatures(
         """
         estimators.save(self, path, learned(self))
 
-    def export(self, path: str | os.PathLike[str], format: str = "onnx") -> None:
-        """Write the network for a runtime without skcnn.
+    def export(
+        self, path: str | os.PathLike[str], format: str = "onnx", *, with_resize: bool = False
+    ) -> None:
+        """Write the fitted network for a runtime without skcnn.
+
+        It takes float32 arrays of the shape ``(n, *input_shape_)`` and gives features, as
+        ``transform`` does. The file has as
+        JSON how images are read: in the metadata ``skcnn`` of an ONNX file, in
+        ``assets.extra/skcnn.json`` of a SavedModel, and in ``skcnn.json`` of the zip at the end of
+        a LiteRT file.
 
         Parameters
         ----------
         path : str or path
-            The file, or the folder of a SavedModel.
+            The file, or the folder of a SavedModel. What is there is replaced if it is of the
+            same kind.
         format : {"onnx", "tf_saved_model", "litert"}, default="onnx"
             ONNX needs ``pip install 'skcnn[export]'``.
+        with_resize : bool, default=False
+            Whether the network takes images of any size, those of a batch alike, and resizes them
+            as in the fit, but for the rounding of bytes. Needs images that were resized.
 
         Raises
         ------
         ValueError
-            If there is no such format.
+            If there is no such format, or no size to resize to.
         ImportError
             If a package is missing.
         OSError
             If the file cannot be written.
         """
         check_is_fitted(self)
-        export(self._network, self._metadata(), path, format)
+        network = self._with_resize(self._network) if with_resize else self._network
+        export(network, self._metadata(), path, format)
 
     def _metadata(self) -> dict[str, Any]:
         return self._reading_metadata()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
@@ -15,7 +17,8 @@ from sklearn.utils.validation import check_array, check_X_y, validate_data
 from .._compat import StrOptions
 from .arrays import ImageArrays, as_numpy, is_image_list
 from .files import ImageFiles, as_paths
-from .sizes import RESIZE, WHITE, check_sides, parse_colour, parse_size
+from .layers import ResizeLikePillow
+from .sizes import RESIZE, WHITE, check_sides, fill_values, parse_colour, parse_size
 
 Array = NDArray[Any]
 
@@ -327,6 +330,23 @@ class ImageInputs:
                 UserWarning,
                 stacklevel=2,
             )
+
+    def _with_resize(self, build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
+        """Return what builds a network that resizes images of any size first."""
+        if self.image_size_ is None:
+            raise ValueError(
+                "with_resize=True needs the size to resize images to, but image_size was None in "
+                "the fit."
+            )
+        size, channels = self.image_size_, self.input_shape_[2]
+        pixel = fill_values(self.background_, channels, self.pixel_limits_ or (0.0, 255.0))
+
+        def built() -> keras.Model:
+            inputs = keras.Input((None, None, channels), name="image", dtype="float32")
+            resized = ResizeLikePillow(size, self.resize_, pixel)(inputs)
+            return keras.Model(inputs, build()(resized))
+
+        return built
 
     def _reading_metadata(self) -> dict[str, Any]:
         """Return what users of an exported network need to give it images, for JSON."""

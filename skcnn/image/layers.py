@@ -99,3 +99,66 @@ class RandomPart(keras.layers.Layer):
         """Return the parameters."""
         config = {"low": self.low, "high": self.high, "fill_mode": self.fill_mode}
         return {**super().get_config(), **config}
+
+
+class ResizeLikePillow(keras.layers.Layer):
+    """Resize images of any size as the images of the training were, in an exported network.
+
+    It is Pillow's bilinear filter, which averages over all pixels that become one, as two products
+    with matrices: other runtimes have only filters that skip pixels.
+
+    Parameters
+    ----------
+    size : tuple of (height, width)
+        The size.
+    how : {"stretch", "crop", "pad"}
+        As the parameter ``resize``.
+    pixel : array-like of shape (channels,)
+        What padding shows.
+    """
+
+    def __init__(self, size: tuple[int, int], how: str, pixel: Any) -> None:
+        super().__init__(dtype="float32", name="resize")
+        self.size = size
+        self.how = how
+        self.pixel = [float(value) for value in pixel]
+
+    def call(self, images: Any) -> Any:
+        """Resize a batch."""
+        ops = keras.ops
+        sides = [ops.cast(side, "float32") for side in ops.shape(images)[1:3]]
+        ratios = [side / target for side, target in zip(sides, self.size, strict=True)]
+        common = ops.minimum(*ratios) if self.how == "crop" else ops.maximum(*ratios)
+        parts = []
+        for side, target, ratio in zip(sides, self.size, ratios, strict=True):
+            inner, step = float(target), common if self.how == "crop" else ratio
+            if self.how == "pad":
+                inner = ops.maximum(1.0, ops.round(side / common))
+                step = side / inner
+            parts.append(self._weights(side, target, step, inner))
+        (rows, shown_rows), (columns, shown_columns) = parts
+        channels_first = ops.transpose(images, (0, 3, 1, 2))
+        resized = ops.matmul(ops.matmul(rows, channels_first), ops.transpose(columns))
+        resized = ops.transpose(resized, (0, 2, 3, 1))
+        if self.how != "pad":
+            return resized
+        shown = (shown_rows[:, None] * shown_columns[None, :])[None, :, :, None]
+        return resized * shown + (1.0 - shown) * ops.convert_to_tensor(self.pixel, "float32")
+
+    def _weights(self, side: Any, target: int, ratio: Any, inner: Any) -> tuple[Any, Any]:
+        """Return the shares of the pixels along an axis, and which of the new ones show them."""
+        ops = keras.ops
+        place = ops.arange(target, dtype="float32") - ops.floor((target - inner) / 2)
+        # A cut-off part begins as far from the middle as it ends.
+        start = (side - ratio * inner) / 2
+        centre = (place + 0.5) * ratio + start
+        pixels = ops.arange(ops.cast(side, "int32"), dtype="float32") + 0.5
+        support = ops.maximum(ratio, 1.0)
+        weights = ops.maximum(0.0, 1.0 - ops.abs(pixels[None] - centre[:, None]) / support)
+        total = ops.sum(weights, axis=1, keepdims=True)
+        shown = ops.cast((place >= 0) & (place < inner), "float32")
+        return weights / ops.maximum(total, 1e-6), shown
+
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the shape of the resized images."""
+        return (input_shape[0], *self.size, input_shape[3])
