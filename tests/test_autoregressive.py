@@ -18,7 +18,7 @@ from skcnn.sequence.decoding import best_sequences, in_batches
 from skcnn.sequence.networks import DECODERS, build_seq2seq, network_size
 
 X, Y = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
-WORDS = np.array(["ab", "a", "bba", "abab", "b", "baab", "aab", "bb", "abba", "ba"] * 4)
+WORDS = np.array(["".join(p) for n in range(1, 5) for p in itertools.product("ab", repeat=n)])
 TWICE = np.array(["".join(2 * char for char in word) for word in WORDS])
 
 
@@ -30,7 +30,7 @@ def net(**parameters):
 @pytest.fixture(scope="module")
 def learned():
     """A network that writes every character twice."""
-    return net(epochs=60, hidden_size=32, learning_rate=0.02, batch_size=8).fit(WORDS, TWICE)
+    return net(epochs=80, hidden_size=32, learning_rate=0.01, batch_size=8).fit(WORDS, TWICE)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,14 @@ def rough():
 
 def test_it_learns_and_writes_longer_strings_than_it_was_trained_on(learned):
     assert learned.score(WORDS, TWICE) == 1
-    assert learned.predict(["abbab"]).tolist() == ["aabbbbaabb"]
+    assert learned.predict(["abbab", "babab"]).tolist() == ["aabbbbaabb", "bbaabbaabb"]
     assert max(map(len, TWICE)) == 8
 
 
 def test_it_is_the_default_and_its_size_is_known(learned):
     assert Seq2SeqRNN().decoder == learned.decoder_ == "autoregressive"
     names = [layer.name for layer in learned.model_.layers]
-    assert names[:2] == ["source", "encoder"] or {"source", "encoder", "decoder"} <= set(names)
+    assert {"source", "encoder", "decoder", "logit"} <= set(names)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -85,7 +85,9 @@ def test_networks_read_padding_as_nothing_and_step_as_they_were_trained(
 def test_candidates_are_the_most_probable_of_all_strings(rough, decoder):
     fitted = rough[decoder].set_params(beam_width=1, max_output_length=None)
     limit = 4 if decoder != "autoregressive" else 8
-    strings = ["".join(chars) for n in range(limit + 1) for chars in itertools.product("ab", repeat=n)]
+    strings = [
+        "".join(chars) for n in range(limit + 1) for chars in itertools.product("ab", repeat=n)
+    ]
     for word in ["ab", "bba"]:
         scores = fitted.predict_log_proba([word] * len(strings), strings)
         if decoder != "autoregressive":
@@ -397,14 +399,12 @@ def test_training_resumes_bit_for_bit(tmp_path):
         net(callbacks=[Stop()], **options).fit(X, Y)
     resumed = net(**options).fit(X, Y)
     whole = net(**{**options, "checkpoint_dir": None}).fit(X, Y)
-    np.testing.assert_array_equal(
-        resumed.predict_log_proba(X, Y), whole.predict_log_proba(X, Y)
-    )
+    np.testing.assert_array_equal(resumed.predict_log_proba(X, Y), whole.predict_log_proba(X, Y))
 
 
 def test_warm_start_and_partial_fit_go_on(learned):
     warm = copy.deepcopy(learned).set_params(warm_start=True, epochs=1)
-    assert warm.fit(WORDS, TWICE).n_iter_ == 61
+    assert warm.fit(WORDS, TWICE).n_iter_ == 81
     assert warm.history_["loss"][-1] < learned.history_["loss"][0] / 2
     with pytest.raises(ValueError, match="decoder has changed since the last fit"):
         warm.set_params(decoder="repeat").fit(WORDS, TWICE)
@@ -470,9 +470,7 @@ def test_onnx_holds_the_greedy_search(learned, tmp_path):
     session = runtime.InferenceSession(tmp_path / "net.onnx")
     codes = learned.input_table_._codes(WORDS, "X").astype(np.int32)
     written, log_proba = session.run(["codes", "log_proba"], {"source": codes})
-    np.testing.assert_array_equal(
-        learned.output_table_._strings(written), learned.predict(WORDS)
-    )
+    np.testing.assert_array_equal(learned.output_table_._strings(written), learned.predict(WORDS))
     np.testing.assert_allclose(np.exp(log_proba), learned.predict_confidence(WORDS), atol=1e-4)
     with pytest.raises(ValueError, match="format='litert' cannot hold decoder='autoregressive'"):
         learned.export(tmp_path / "net.tflite", format="litert")
