@@ -16,11 +16,15 @@ Row = tuple[str, str, str]
 def layer_rows(model: keras.Model) -> list[Row]:
     """List the layers with output shapes and parameter counts, and the total."""
     rows = [
-        (layer.name, " x ".join(map(str, layer.output.shape[1:])), f"{layer.count_params():,}")
+        (layer.name, _shape(keras.tree.flatten(layer.output)[0]), f"{layer.count_params():,}")
         for layer in model.layers
     ]
     trainable = sum(variable.value.shape.num_elements() for variable in model.trainable_variables)
     return [*rows, ("total", f"{trainable:,} trainable", f"{model.count_params():,}")]
+
+
+def _shape(output: keras.KerasTensor) -> str:
+    return " x ".join("any" if size is None else str(size) for size in output.shape[1:])
 
 
 def as_text(rows: list[Row]) -> str:

@@ -62,13 +62,13 @@ def _write_saved_model(network: keras.Model, path: Path) -> None:
         return {**found, **dict(zip(names, new, strict=True))}
 
     codes = tf.TensorSpec((None, None), tf.int32, name="source")
-    encoded = tf.function(encode).get_concrete_function(codes)
+    encoded = tf.function(encode, autograph=False).get_concrete_function(codes)
     memory = {
         name: tf.TensorSpec(each.shape, each.dtype, name=name)
         for name, each in encoded.structured_outputs.items()
     }
     previous = tf.TensorSpec((None,), tf.int32, name="previous")
-    step = tf.function(decode_step).get_concrete_function(previous, **memory)
+    step = tf.function(decode_step, autograph=False).get_concrete_function(previous, **memory)
     module = tf.Module()
     module.weights = [weight.value for weight in network.weights]
     tf.saved_model.save(module, str(path), signatures={"encode": encoded, "decode_step": step})
@@ -77,14 +77,19 @@ def _write_saved_model(network: keras.Model, path: Path) -> None:
 def _write_onnx(network: keras.Model, path: Path, limit: int) -> None:
     import tf2onnx
 
-    run = functools.partial(greedy, Steps(network), limit=tf.constant(limit))
+    run = functools.partial(greedy, Steps(network), limit=limit)
+
+    values = [(weight, weight.numpy()) for weight in network.weights]
 
     def search(source: Any) -> dict[str, Any]:
-        codes, log_proba = run(source)
+        # tf2onnx loses variables that a loop reads.
+        constants = [(weight, tf.constant(value)) for weight, value in values]
+        with keras.StatelessScope(constants):
+            codes, log_proba = run(source)
         return {"codes": codes, "log_proba": log_proba}
 
     spec = tf.TensorSpec(CODES.shape, CODES.dtype, name="source")
-    function = tf.function(search, input_signature=[spec])
+    function = tf.function(search, input_signature=[spec], autograph=False)
     tf2onnx.convert.from_function(
         function, input_signature=[spec], opset=OPSET, output_path=str(path)
     )

@@ -365,7 +365,8 @@ class AttentionDecoder(CodeLayer):
             product = tf.matmul(tf.concat([output, context], -1), kernel)
             new = self.step_function(now, product, [output, *others])
             scores = tf.linalg.matvec(keys, new[0]) + bias
-            attention = tf.nn.softmax(scores)
+            # TensorFlow's cost model asks for the rank.
+            attention = tf.nn.softmax(tf.ensure_shape(scores, (None, None)))
             context = tf.linalg.matvec(keys, attention, transpose_a=True)
             return [context, *new], [new[0], context, attention]
 
