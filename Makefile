@@ -12,13 +12,17 @@ GALLERY ?= plot_|quickstart
 SMOKE_TESTS := $(addprefix tests/test_,sklearn_contract.py layers.py muon.py compiled.py \
 	callbacks.py image_files.py metrics.py persistence.py plotting.py sequence.py skops.py)
 
-.PHONY: demo test test-lowest lint docs html bench clean
+.PHONY: demo test test-all test-lowest lint docs html bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# With the tests that are marked slow.
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m ''
 
 # With the lowest versions that pyproject.toml allows of what it names.
 test-lowest: $(VENV)-lowest/.done

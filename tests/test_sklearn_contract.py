@@ -31,12 +31,15 @@ SMALL.fit(np.random.default_rng(0).normal(size=(64, 8, 8)), np.arange(64) % 2)
 PRETRAINED = {"backbone": SMALL, "resize": "stretch"}
 
 OF_STRINGS = [skcnn.CharacterTable(), skcnn.Seq2SeqRNN(epochs=1, hidden_size=4)]
+# VGGLite has the default architecture of these two.
 OF_IMAGES = [
-    cls(epochs=EPOCHS)
-    for cls in ESTIMATORS
-    if issubclass(cls, skcnn.ImageClassifier | skcnn.ImageRegressor)
-    and not issubclass(cls, skcnn.PretrainedClassifier | skcnn.PretrainedRegressor)
+    skcnn.ImageClassifier("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=EPOCHS),
+    skcnn.ImageRegressor("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=EPOCHS),
 ]
+# The presets are data; the checks of the two whose networks take longest to trace are run by
+# ``make test-all``.
+OF_PRESETS = [skcnn.FeedForward, skcnn.MiniCNN, skcnn.VGGLite]
+SLOW = [skcnn.SpeedNet, skcnn.StackedCNN]
 ON_OTHERS = [
     skcnn.ImageFeatures(**PRETRAINED),
     skcnn.PretrainedClassifier(frozen_epochs=10, epochs=2, **PRETRAINED),
@@ -47,11 +50,25 @@ ON_OTHERS = [
 def test_every_public_estimator_is_checked():
     public = [getattr(skcnn, name) for name in skcnn.__all__]
     assert set(ESTIMATORS) == {value for value in public if hasattr(value, "fit")}
-    assert set(ESTIMATORS) == {type(each) for each in OF_IMAGES + ON_OTHERS + OF_STRINGS}
+    assert set(ESTIMATORS) == {
+        *OF_PRESETS,
+        *SLOW,
+        *(type(each) for each in OF_IMAGES + ON_OTHERS + OF_STRINGS),
+    }
 
 
-@parametrize_with_checks(OF_IMAGES + ON_OTHERS)
+@parametrize_with_checks([*OF_IMAGES, *ON_OTHERS, *(cls(epochs=EPOCHS) for cls in OF_PRESETS)])
 def test_sklearn_check(estimator, check):
+    run_check(estimator, check)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([cls(epochs=EPOCHS) for cls in SLOW])
+def test_sklearn_check_of_slow_presets(estimator, check):
+    run_check(estimator, check)
+
+
+def run_check(estimator, check):
     if check.func.__name__.startswith(EXCEPTED):
         with pytest.raises(AssertionError, match="not equivalent to fitting with removed"):
             check(estimator)
