@@ -125,7 +125,7 @@ def test_an_equal_optimizer_is_the_same(tmp_path):
         optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 20))
         settings = {"epochs": 1, "learning_rate_schedule": "constant", "checkpoint_dir": tmp_path}
         net(optimizer=optimizer, **settings).fit(X, Y)
-    with pytest.raises(ValueError, match="other optimizer"):
+    with pytest.raises(ValueError, match="different optimizer"):
         net(optimizer=keras.optimizers.SGD(0.1), **settings).fit(X, Y)
 
 
@@ -173,9 +173,9 @@ def test_other_data_is_refused(tmp_path):
         ((X, Y[::-1]), "y"),
         ((X, Y, np.ones(len(X))), "sample_weight"),
     ]:
-        with pytest.raises(ValueError, match=f"a training with other {named}. Give"):
+        with pytest.raises(ValueError, match=f"a training run with different {named}. Use"):
             net(checkpoint_dir=tmp_path, epochs=1).fit(*arguments)
-    with pytest.raises(ValueError, match="other estimator"):
+    with pytest.raises(ValueError, match="different estimator"):
         OneLayer(checkpoint_dir=tmp_path, epochs=1).fit(X, Y)
     mapped = np.memmap(tmp_path / "X", dtype=X.dtype, mode="w+", shape=X.shape)
     mapped[:] = X
@@ -212,7 +212,7 @@ def test_changed_files_are_other_data(tmp_path, files):
     status = Path(paths[0]).stat()
     shutil.copy(paths[1], paths[0])
     os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(ValueError, match="other X"):
+    with pytest.raises(ValueError, match="different X"):
         net(checkpoint_dir=folder, epochs=1).fit(paths, labels)
 
 
@@ -230,7 +230,7 @@ def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
     assert_same(fit(*paths_in(tmp_path / "moved")), first)
     # Files to validate on are compared by what is in them, too.
     paths, labels = paths_in(tmp_path / "moved")
-    with pytest.raises(ValueError, match="other X_val and y_val"):
+    with pytest.raises(ValueError, match="different X_val and y_val"):
         net(checkpoint_dir=folder, epochs=2, early_stopping=True).fit(
             paths, labels, X_val=paths[1:6], y_val=labels[1:6]
         )
@@ -365,7 +365,7 @@ def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
     with pytest.raises(ValueError if matters else no_training) as raised:
         after.fit(inputs, targets, **given)
     if matters:
-        assert re.search(rf"a training with other .*\b{name}\b", str(raised.value))
+        assert re.search(rf"training run with different .*\b{name}\b", str(raised.value))
 
 
 ONES = np.ones(9)
@@ -387,7 +387,7 @@ VALIDATION = {"X_val": X[:9], "y_val": Y[:9], "sample_weight_val": ONES}
 def test_other_validation_is_refused_where_it_stops_a_training(tmp_path, first, then, named):
     parameters = {"early_stopping": True, "epochs": 1, "architecture": "FCS"}
     net(**parameters, checkpoint_dir=tmp_path).fit(X, Y, **first)
-    with pytest.raises(ValueError, match=rf"a training with other .*\b{named}\b"):
+    with pytest.raises(ValueError, match=rf"training run with different .*\b{named}\b"):
         net(**parameters, checkpoint_dir=tmp_path).fit(X, Y, **then)
     if named != "groups":  # without early stopping the weights do not depend on it
         parameters = {**parameters, "early_stopping": False, "checkpoint_dir": tmp_path / "b"}
@@ -524,7 +524,7 @@ def test_a_warm_start_is_a_training_of_its_own(tmp_path):
     twice = net(epochs=1, warm_start=True).fit(X, Y).fit(X, Y)
     once.set_params(checkpoint_dir=tmp_path).fit(X, Y)
     assert_same(once, twice)
-    with pytest.raises(ValueError, match="other weights to start from"):
+    with pytest.raises(ValueError, match="different weights to start from"):
         once.fit(X, Y)
 
 

@@ -237,20 +237,22 @@ def test_each_private_symbol_is_in_the_table():
     assert used | hooks | OVERRIDDEN | {"eager_mode", "keras_home"} == known
 
 
+def overridden(cls):
+    """The private names of dependencies that a class, or a mixin under it, defines anew."""
+    names = {"ours": set(), "theirs": set()}
+    for each in cls.__mro__:
+        package = each.__module__.partition(".")[0]
+        if package == "skcnn" and each.__module__ != "skcnn._compat":
+            names["ours"] |= set(filter(is_private, vars(each)))
+        elif package in DEPENDENCIES:
+            names["theirs"] |= set(vars(each))
+    return names["ours"] & names["theirs"]
+
+
 def test_no_other_class_overrides_a_private_method():
     found = set()
     for info in pkgutil.walk_packages(skcnn.__path__, "skcnn."):
-        module = importlib.import_module(info.name)
-        for cls in vars(module).values():
-            if isinstance(cls, type) and cls.__module__ == info.name != "skcnn._compat":
-                bases = [
-                    vars(base)
-                    for base in cls.__mro__
-                    if base.__module__.partition(".")[0] in DEPENDENCIES
-                ]
-                found |= {
-                    name
-                    for name in vars(cls)
-                    if is_private(name) and any(name in base for base in bases)
-                }
+        for cls in vars(importlib.import_module(info.name)).values():
+            if isinstance(cls, type) and cls.__module__ == info.name:
+                found |= overridden(cls)
     assert found - {"_sklearn_auto_wrap_output_keys"} == OVERRIDDEN  # set by scikit-learn itself
