@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 import skcnn
 from skcnn import ImageClassifier, ImageFeatures, LoadError, load, load_digit_images
 from skcnn.image import weights as weights_module
-from skcnn.image.backbones import BACKBONES, blocks_of, build_backbone
+from skcnn.image.backbones import BACKBONES, blocks_of
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (5, 40, 33, 3), dtype=np.uint8)
@@ -110,8 +110,7 @@ def test_features_are_those_of_plain_keras(name, tmp_path):
     # Nothing global has changed.
     assert random.getstate() == before
     assert keras.config.dtype_policy() == policy
-    layers = build_backbone(name, input_shape=(32, 32, 3)).layers
-    numbers = blocks_of(layers, BACKBONES[name].blocks)
+    numbers = blocks_of(plain.layers, BACKBONES[name].blocks)
     assert max(numbers) == numbers[-1] == N_BLOCKS[name] - 1
     # A file has the weights, so that it needs no other.
     fitted.save(tmp_path / "features.skcnn")
