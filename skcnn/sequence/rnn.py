@@ -60,8 +60,8 @@ class Seq2SeqRNN(KerasEstimator):
         does, except with ``decoder="autoregressive"``.
     embedding_size : int, None or "auto", default="auto"
         Length of the vector that is learned for each character. None takes one-hot vectors, and
-        so does "auto". For ``decoder="autoregressive"`` only; for alphabets of thousands of
-        characters, 32 to 128 take less time.
+        so does "auto" for alphabets of up to 512 characters; it takes 64 for larger ones. For
+        ``decoder="autoregressive"`` only.
     dropout : float or "auto", default="auto"
         Share of the values between layers that is set to zero in training. "auto" is 0. For
         ``decoder="autoregressive"`` only.
