@@ -9,10 +9,12 @@ with quiet_tensorflow_start():
     from ._training.pool import clear_compiled
     from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
     from .displays import (
+        AttentionDisplay,
         AugmentationDisplay,
         FilterDisplay,
         MisclassifiedImagesDisplay,
         SaliencyDisplay,
+        StringMistakesDisplay,
         TrainingHistoryDisplay,
     )
     from .image.augmentation import ImageAugmenter, SampleGenerator
@@ -38,6 +40,7 @@ TRUSTED_TYPES = trusted_types()
 
 __all__ = [
     "TRUSTED_TYPES",
+    "AttentionDisplay",
     "AugmentationDisplay",
     "CharacterTable",
     "FeedForward",
@@ -56,6 +59,7 @@ __all__ = [
     "Seq2SeqRNN",
     "SpeedNet",
     "StackedCNN",
+    "StringMistakesDisplay",
     "TrainingHistoryDisplay",
     "VGGLite",
     "character_accuracy_score",

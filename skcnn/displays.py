@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from ._strings import check_strings
 from .image.arrays import ImageArrays, as_numpy, images_as_rows, is_image_list
 from .image.files import Array, as_paths, read_images
 from .image.sizes import WHITE
@@ -779,3 +783,262 @@ def _convolutions(estimator: Any) -> list[keras.layers.Layer]:
             f"{', '.join(layer.name for layer in layers)}."
         )
     return found
+
+
+class AttentionDisplay:
+    """Which characters a network attends to while it writes each character.
+
+    Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        The characters, or words, that are read.
+    outputs : sequence of str
+        Those that are written.
+    weights : ndarray of shape (n_outputs, n_inputs)
+        How much of the attention each input has while an output is written; rows add up to 1.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        The axes, after :meth:`plot`.
+    figure_ : matplotlib.figure.Figure
+        The figure that has them.
+    image_ : matplotlib.image.AxesImage
+        The drawn weights.
+
+    See Also
+    --------
+    Seq2SeqRNN : The network.
+
+    Examples
+    --------
+    >>> from skcnn import AttentionDisplay, Seq2SeqRNN
+    >>> net = Seq2SeqRNN(epochs=2, hidden_size=8, random_state=0).fit(["ab", "b"], ["xy", "y"])
+    >>> display = AttentionDisplay.from_estimator(net, "ab")
+    >>> display.inputs
+    ['a', 'b']
+    """
+
+    def __init__(self, inputs: Sequence[str], outputs: Sequence[str], weights: Array) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self.weights = weights
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, text: str, *, ax: Any = None) -> Self:
+        """Predict a string and draw the attention.
+
+        Parameters
+        ----------
+        estimator : Seq2SeqRNN
+            Fitted, with ``decoder="autoregressive"`` or ``"attention"``, or a search for one.
+        text : str
+            The string to read.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        AttentionDisplay
+            The display, drawn.
+        """
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        return cls(*estimator._attention(text)).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw one row for each character that is written.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        self
+            The display.
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            size = (1.5 + 0.3 * len(self.inputs), 1.2 + 0.3 * len(self.outputs))
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.image_ = ax.imshow(self.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        ax.set_xticks(range(len(self.inputs)), self.inputs)
+        ax.set_yticks(range(len(self.outputs)), self.outputs)
+        ax.tick_params(length=0)
+        ax.set_xlabel("read")
+        ax.set_ylabel("written")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class StringMistakesDisplay:
+    """Strings that were predicted wrongly, aligned with the right ones, and where the edits are.
+
+    The edits are the fewest that turn the prediction into the right string. Use
+    :meth:`from_estimator` or :meth:`from_predictions` to make one; its parameters are stored as
+    attributes.
+
+    Parameters
+    ----------
+    rows : list of list of tuple of (str, str, str)
+        For each mistake that is shown, the kind of each character ("equal", "substituted",
+        "missing", "extra"), the right one and the predicted one, "" where there is none.
+    counts : dict of str to ndarray of shape (n_places,)
+        How many characters of each kind of edit there are in all mistakes, by their place in the
+        right string.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (2,)
+        The axes of the strings and of the counts, after :meth:`plot`.
+    figure_ : matplotlib.figure.Figure
+        The figure that has them.
+
+    See Also
+    --------
+    character_error_rate : The edits as a share of the characters.
+
+    Examples
+    --------
+    >>> from skcnn import StringMistakesDisplay
+    >>> display = StringMistakesDisplay.from_predictions(["kitten", "cat"], ["sitting", "cat"])
+    >>> {kind: int(counts.sum()) for kind, counts in display.counts.items()}
+    {'substituted': 2, 'missing': 0, 'extra': 1}
+    """
+
+    _COLOURS: ClassVar[dict[str, str]] = {
+        "substituted": COLOURS[1],
+        "missing": COLOURS[0],
+        "extra": COLOURS[3],
+    }
+
+    def __init__(
+        self, rows: list[list[tuple[str, str, str]]], counts: dict[str, NDArray[np.int_]]
+    ) -> None:
+        self.rows = rows
+        self.counts = counts
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, n_strings: int = 12, figure: Any = None
+    ) -> Self:
+        """Predict and draw mistakes.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted, with a ``predict`` that returns strings.
+        X : array-like of str of shape (n_samples,)
+            The strings to read.
+        y : array-like of str of shape (n_samples,)
+            The right answers.
+        n_strings : int, default=12
+            The most mistakes to show.
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        StringMistakesDisplay
+            The display, drawn.
+        """
+        return cls.from_predictions(y, estimator.predict(X), n_strings=n_strings, figure=figure)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true: Any, y_pred: Any, *, n_strings: int = 12, figure: Any = None
+    ) -> Self:
+        """Draw the mistakes among predictions.
+
+        Parameters
+        ----------
+        y_true : array-like of str of shape (n_samples,)
+            The right strings.
+        y_pred : array-like of str of shape (n_samples,)
+            The predicted ones.
+        n_strings : int, default=12
+            The most mistakes to show, the first ones. All are counted.
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        StringMistakesDisplay
+            The display, drawn.
+        """
+        y_true, y_pred = check_strings(y_true, "y_true"), check_strings(y_pred, "y_pred")
+        check_consistent_length(y_true, y_pred)
+        n_places = int(np.strings.str_len(y_true).max()) + 1
+        counts = {kind: np.zeros(n_places, int) for kind in cls._COLOURS}
+        rows = []
+        for right, predicted in zip(y_true.tolist(), y_pred.tolist(), strict=True):
+            if right != predicted:
+                rows.append(_aligned(right, predicted))
+                place = 0
+                for kind, character, _ in rows[-1]:
+                    if kind != "equal":
+                        counts[kind][place] += 1
+                    place += bool(character)
+        return cls(rows[:n_strings], counts).plot(figure=figure)
+
+    def plot(self, *, figure: Any = None) -> Self:
+        """Draw each right string above its prediction, and the counts under all.
+
+        Parameters
+        ----------
+        figure : matplotlib.figure.Figure or SubFigure, default=None
+            Where to draw. None makes a figure.
+
+        Returns
+        -------
+        self
+            The display.
+        """
+        import matplotlib.pyplot as plt
+
+        n_rows = max(1, len(self.rows))
+        if figure is None:
+            figure = plt.figure(figsize=(6.4, 2.2 + 0.5 * n_rows), layout="constrained")
+        text, bars = self.axes_ = figure.subplots(2, height_ratios=[0.5 * n_rows, 2])
+        self.figure_ = figure
+        text.set_axis_off()
+        text.set_xlim(-0.5, max([12, *map(len, self.rows)]))
+        text.set_ylim(3 * n_rows, -1)
+        if not self.rows:
+            text.set_title("no mistakes")
+        for number, row in enumerate(self.rows):
+            for place, (kind, *characters) in enumerate(row):
+                colour = self._COLOURS.get(kind, "black")
+                for line, character in enumerate(characters):
+                    text.text(
+                        place, 3 * number + line, character or "·", color=colour,
+                        family="monospace", ha="center", va="center",
+                    )  # fmt: skip
+        below = np.zeros(len(next(iter(self.counts.values()))), int)
+        for kind, counts in self.counts.items():
+            bars.bar(
+                range(len(counts)), counts, bottom=below, color=self._COLOURS[kind], label=kind
+            )
+            below += counts
+        bars.set_xlabel("place in the right string")
+        bars.set_ylabel("characters")
+        bars.legend()
+        return self
+
+
+def _aligned(right: str, predicted: str) -> list[tuple[str, str, str]]:
+    """Align two strings with the fewest edits."""
+    kinds = {"equal": "equal", "replace": "substituted", "insert": "missing", "delete": "extra"}
+    pairs = []
+    for code in Levenshtein.opcodes(predicted, right):
+        was = predicted[code.src_start : code.src_end]
+        should = right[code.dest_start : code.dest_end]
+        pairs += [
+            (kinds[code.tag], one, other)
+            for one, other in itertools.zip_longest(should, was, fillvalue="")
+        ]
+    return pairs

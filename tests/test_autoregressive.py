@@ -474,3 +474,55 @@ def test_onnx_holds_the_greedy_search(learned, tmp_path):
     np.testing.assert_allclose(np.exp(log_proba), learned.predict_confidence(WORDS), atol=1e-4)
     with pytest.raises(ValueError, match="format='litert' cannot hold decoder='autoregressive'"):
         learned.export(tmp_path / "net.tflite", format="litert")
+
+
+# Displays
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse_input": True}, {"decoder": "attention"}])
+def test_attention_is_drawn_for_what_is_read_and_written(options):
+    fitted = net(epochs=3, **options).fit(WORDS, TWICE)
+    display = skcnn.AttentionDisplay.from_estimator(fitted, "abba")
+    assert list(display.inputs) == ["a", "b", "b", "a"]
+    assert "".join(display.outputs) == fitted.predict(["abba"])[0]
+    assert display.weights.shape == (len(display.outputs), 4)
+    if fitted.decoder_ == "autoregressive":
+        np.testing.assert_allclose(display.weights.sum(axis=1), 1, atol=1e-5)
+    assert display.image_.get_array().shape == display.weights.shape
+
+
+def test_attention_follows_the_characters(learned):
+    display = skcnn.AttentionDisplay.from_estimator(learned, "abba")
+    turned = net(epochs=80, hidden_size=32, learning_rate=0.01, batch_size=8, reverse_input=True)
+    again = skcnn.AttentionDisplay.from_estimator(turned.fit(WORDS, TWICE), "abba")
+    for each in (display, again):
+        centres = each.weights @ np.arange(4)
+        assert centres[-1] - centres[0] > 1
+    with pytest.raises(ValueError, match="decoder='repeat' has no attention"):
+        skcnn.AttentionDisplay.from_estimator(net(decoder="repeat").fit(X, Y), "1+1")
+
+
+def test_mistakes_are_aligned():
+    display = skcnn.StringMistakesDisplay.from_predictions(
+        ["kitten", "cat", "abc"], ["sitting", "cat", "ac"], n_strings=1
+    )
+    assert display.rows == [
+        [
+            ("substituted", "k", "s"),
+            *(("equal", char, char) for char in "itt"),
+            ("substituted", "e", "i"),
+            ("equal", "n", "n"),
+            ("extra", "", "g"),
+        ]
+    ]
+    assert display.counts["substituted"].tolist() == [1, 0, 0, 0, 1, 0, 0]
+    assert display.counts["extra"].tolist() == [0, 0, 0, 0, 0, 0, 1]
+    assert display.counts["missing"].tolist() == [0, 1, 0, 0, 0, 0, 0]
+    assert len(display.axes_[0].texts) == 14
+    empty = skcnn.StringMistakesDisplay.from_predictions(["a"], ["a"])
+    assert empty.axes_[0].get_title() == "no mistakes"
+
+
+def test_mistakes_of_an_estimator(learned):
+    display = skcnn.StringMistakesDisplay.from_estimator(learned, WORDS, WORDS)
+    assert sum(counts.sum() for counts in display.counts.values()) > 0

@@ -8,7 +8,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import make_scorer
 from sklearn.naive_bayes import GaussianNB
 
-from skcnn import character_accuracy_score, confident_error_counts, exact_match_score
+from skcnn import (
+    character_accuracy_score,
+    character_error_rate,
+    confident_error_counts,
+    exact_match_score,
+)
 
 TRUE, GUESSED = ["12", "-7", "305", ""], ["12", "-1", "35", ""]
 
@@ -120,3 +125,24 @@ def test_confident_errors_make_a_scorer():
 def test_bad_probabilities_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         confident_error_counts(**{"y_true": CLASSES, "y_proba": PROBABILITY, **arguments})
+
+
+def test_character_error_rate_is_the_edit_distance_over_the_length():
+    assert character_error_rate(["abc", "de"], ["abc", "de"]) == 0
+    assert character_error_rate(["abc", "de"], ["axc", "d"]) == 2 / 5
+    assert character_error_rate(["ab"], ["abxyzw"]) == 2
+    assert character_error_rate(["", "ab"], ["", "ab"]) == 0
+    assert character_error_rate([""], ["a"]) == 1
+    assert character_error_rate(["abc", "d"], ["abx", "d"], sample_weight=[1, 3]) == 1 / 6
+
+
+def test_the_nearest_of_several_right_answers_counts():
+    answers = [["colour", "color"], ["grey"], "gray"]
+    guesses = ["color", "gray", "gray"]
+    assert exact_match_score(answers, guesses) == pytest.approx(2 / 3)
+    assert character_error_rate(answers, guesses) == 1 / 13
+    assert exact_match_score(np.array(answers, dtype=object), guesses) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match=r"y_true\[1\] must be str in every row; row 0 is a int"):
+        exact_match_score([["a"], [1]], ["a", "b"])
+    with pytest.raises(ValueError, match=r"y_true\[0\]"):
+        character_error_rate([[], ["a"]], ["a", "b"])

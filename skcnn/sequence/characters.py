@@ -191,6 +191,10 @@ class CharacterTable(TransformerMixin, BaseEstimator):
             points = np.array([ord(char) for char in "".join(self.characters)])
         return np.union1d([0], points).astype(np.uint32).view("<U1")
 
+    def _parts(self, text: str) -> list[str]:
+        """Split a string into its characters or words."""
+        return text.split() if self.analyzer == "word" else list(text)
+
     def _lengths(self, strings: NDArray[np.str_]) -> Array:
         if self.analyzer == "word":
             return np.array([len(text.split()) for text in strings.tolist()])

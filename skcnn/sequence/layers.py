@@ -15,6 +15,9 @@ import tensorflow as tf
 
 Tensor = Any
 
+# Alphabets of more codes are larger than a batch: few of their rows are looked up.
+LARGE = 512
+
 # What is added to the attention scores of padding.
 MASKED = -1e9
 
@@ -130,9 +133,12 @@ class CodeLayer(keras.layers.Layer):
             found = tf.gather(kernel, codes)
             return bias + (self.drop(found) if training and self.dropout else found)
         embeddings = tf.convert_to_tensor(embeddings)
-        if not (training and self.dropout):
+        dropped = training and self.dropout
+        if not dropped and self.n_codes <= LARGE:
             return tf.gather(tf.matmul(embeddings, kernel) + bias, codes)
-        found = self.drop(tf.gather(embeddings, codes))
+        found = tf.gather(embeddings, codes)
+        if dropped:
+            found = self.drop(found)
         flat = tf.matmul(tf.reshape(found, (-1, self.embedding_size)), kernel) + bias
         return tf.reshape(flat, (*tf.unstack(tf.shape(codes)), self.width))
 

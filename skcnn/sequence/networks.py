@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from .._training.network import check_size
-from .layers import AttentionDecoder, Encoder
+from .layers import LARGE, AttentionDecoder, Encoder
 
 # Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
 # and takes longer to trace.
@@ -23,6 +23,9 @@ CELLS = {
 }
 # Matrices in each, bias vectors for each matrix in Keras's layers, and tensors of the state.
 GATES = {"lstm": (4, 1, 2), "gru": (3, 2, 1), "simple_rnn": (1, 1, 1)}
+
+# Length of the vectors of characters where there are many.
+LARGE_SIZE = 64
 
 # What "auto" chooses from for `batch_size`.
 SMALLEST_BATCH, LARGEST_BATCH = 8, 64
@@ -73,7 +76,7 @@ def build_seq2seq(
     n_layers: int,
     bidirectional: bool = False,
     dropout: float = 0.0,
-    embedding_size: int | None = None,
+    embedding_size: int | str | None = None,
     dtype: str = "float32",
     unrolled_steps: int = UNROLLED_STEPS,
 ) -> keras.Model:
@@ -215,7 +218,7 @@ def _build_autoregressive(
     n_layers: int,
     bidirectional: bool,
     dropout: float,
-    embedding_size: int | None,
+    embedding_size: int | str | None,
     dtype: str,
     unrolled_steps: int,
 ) -> keras.Model:
@@ -229,7 +232,6 @@ def _build_autoregressive(
         "cell": cell,
         "units": hidden_size,
         "n_layers": n_layers,
-        "embedding_size": embedding_size,
         "dropout": dropout,
         "dtype": dtype,
     }
@@ -245,17 +247,40 @@ def _build_autoregressive(
     source = keras.Input((None,), name="source", dtype="int32")
     target = keras.Input((None,), name="target", dtype="int32")
     encoder = Encoder(
-        n_codes=input_shape[1] + 1, bidirectional=bidirectional, name="encoder", **shared
+        n_codes=input_shape[1] + 1,
+        embedding_size=_vector_size(embedding_size, input_shape[1]),
+        bidirectional=bidirectional,
+        name="encoder",
+        **shared,
     )
     memory, last = encoder(source)
     keys = dense("keys", hidden_size, use_bias=False)(drop("drop_memory", memory))
     n_states = GATES[cell][2] * n_layers
     start = dense("start", n_states * hidden_size, activation="tanh")(last)
-    decoder = AttentionDecoder(n_codes=output_shape[1] + 1, name="decoder", **shared)
+    decoder = AttentionDecoder(
+        n_codes=output_shape[1] + 1,
+        embedding_size=_vector_size(embedding_size, output_shape[1]),
+        name="decoder",
+        **shared,
+    )
     x = decoder(target, keys, keras.ops.not_equal(source, 0), start)
-    x = dense("mix", hidden_size, activation="tanh")(drop("drop_written", x))
+    x = dense("mix", _mix_size(hidden_size, output_shape[1]), activation="tanh")(
+        drop("drop_written", x)
+    )
     logits = dense("logit", output_shape[1], dtype="float32")(drop("drop_mix", x))
     return keras.Model([source, target], logits, name="network")
+
+
+def _vector_size(embedding_size: int | str | None, n_characters: int) -> int | None:
+    """Choose the length of the vectors of characters, None for one-hot vectors."""
+    if isinstance(embedding_size, str):  # "auto"
+        return LARGE_SIZE if n_characters > LARGE else None
+    return embedding_size
+
+
+def _mix_size(hidden_size: int, n_characters: int) -> int:
+    """Choose what the characters are chosen from: less for many, which are most of the time."""
+    return hidden_size if n_characters <= LARGE else min(hidden_size, LARGE_SIZE)
 
 
 def _size_of_autoregressive(
@@ -267,7 +292,7 @@ def _size_of_autoregressive(
     n_layers: int,
     bidirectional: bool,
     dropout: float,
-    embedding_size: int | None,
+    embedding_size: int | str | None,
 ) -> tuple[int, int]:
     matrices, _, n_states = GATES[cell]
     n_directions = 1 + bidirectional
@@ -279,8 +304,11 @@ def _size_of_autoregressive(
     def dense(n_inputs: int, units: int) -> int:
         return (n_inputs + 1) * units
 
-    read, written = (embedding_size or n_codes for n_codes in vocabularies)
-    n_parameters = sum(vocabularies) * (embedding_size or 0)
+    sizes = [_vector_size(embedding_size, shape[1]) for shape in (input_shape, output_shape)]
+    read, written = (size or n_codes for size, n_codes in zip(sizes, vocabularies, strict=True))
+    n_parameters = sum(
+        n_codes * (size or 0) for size, n_codes in zip(sizes, vocabularies, strict=True)
+    )
     n_parameters += n_directions * recurrent(read)
     n_parameters += (n_layers - 1) * n_directions * recurrent(n_directions * hidden_size)
     n_parameters += n_directions * hidden_size * hidden_size  # the keys
@@ -288,7 +316,8 @@ def _size_of_autoregressive(
     n_parameters += recurrent(written + hidden_size)
     upper = [2 * hidden_size] + [hidden_size] * n_layers
     n_parameters += sum(map(recurrent, upper[: n_layers - 1]))
-    n_parameters += dense(2 * hidden_size, hidden_size) + dense(hidden_size, output_shape[1])
+    mix = _mix_size(hidden_size, output_shape[1])
+    n_parameters += dense(2 * hidden_size, mix) + dense(mix, output_shape[1])
     return 8 + 3 * bool(dropout), n_parameters
 
 
@@ -304,7 +333,7 @@ DECODERS = {
             "reverse_input": False,
             "bidirectional": True,
             "dropout": 0.0,
-            "embedding_size": None,
+            "embedding_size": "auto",
         },
     ),
 }

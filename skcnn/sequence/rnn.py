@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, Unpack
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -61,8 +62,8 @@ class Seq2SeqRNN(KerasEstimator):
         [1]_. "auto" does so except with ``decoder="autoregressive"``.
     embedding_size : int, None or "auto", default="auto"
         Length of the vector that is learned for each character. None uses one-hot vectors, and so
-        does "auto". Only with ``decoder="autoregressive"``; for alphabets of thousands of
-        characters, 32 to 128 are faster.
+        does "auto" for alphabets of up to 512 characters; for larger ones it is 64. Only with
+        ``decoder="autoregressive"``.
     dropout : float or "auto", default="auto"
         Fraction of the values between layers that is set to zero in training. "auto" is 0. Only
         with ``decoder="autoregressive"``.
@@ -502,6 +503,29 @@ class Seq2SeqRNN(KerasEstimator):
             return [log_probability_of(self._probabilities(read), written)]
 
         yield from in_batches(score, X.codes, y, places=X.shape[2], cut=False)
+
+    def _attention(self, text: str) -> tuple[list[str], list[str], Array]:
+        """Return what is read and written for a string, and the attention between them."""
+        fitted = self._ready()
+        X = fitted._check_inputs([text])
+        if fitted.decoder_ == "repeat":
+            raise ValueError("decoder='repeat' has no attention; use another decoder.")
+        if fitted._kind.autoregressive:
+            codes, _, _, weights = fitted._call("traced", X.astype(np.int32), fitted._limit + 1)
+        else:
+            model = fitted._network()
+            codes, layer = model(X[:]).numpy().argmax(axis=2), model.get_layer("attention")
+            written, read = keras.Model(model.input, layer.input)(X[:])
+            weights = tf.nn.softmax(tf.matmul(written, read, transpose_b=True)).numpy()
+        places = fitted._in_order(np.arange(1, weights.shape[2] + 1)[None])[0] - 1
+        inputs, outputs = (
+            table._parts(str(strings[0]))
+            for table, strings in (
+                (fitted.input_table_, fitted.input_table_._normal(np.array([text]))),
+                (fitted.output_table_, fitted.output_table_._strings(codes)),
+            )
+        )
+        return inputs, outputs, weights[0][: len(outputs), places][:, : len(inputs)]
 
     def _probabilities(self, codes: Array) -> Array:
         """Compute the probabilities at all places with a network that writes them at once."""
