@@ -54,9 +54,9 @@ class AlternatingRows:
 class AlternatingFlip(ImageClassifier):
     """Sees every image once each way in two epochs."""
 
-    def _batches(self, X: Any, y: Any, weight: Any, rows: Any, **options: Any) -> Any:
+    def _make_batches(self, X: Any, y: Any, weight: Any, **options: Any) -> Any:
         images = AlternatingRows(X) if "augmentation" in options else X
-        return super()._batches(images, y, weight, rows, **options)
+        return super()._make_batches(images, y, weight, **options)
 
 
 class PlainNormalization(ImageClassifier):
