@@ -227,22 +227,18 @@ def _build_autoregressive(
     Codes of 0 fill up what is read and end what is written. The code behind the last is a
     character that is not known.
     """
-    layers, initializers = keras.layers, keras.initializers
-    shared: dict[str, Any] = {
-        "cell": cell,
-        "units": hidden_size,
-        "n_layers": n_layers,
-        "dropout": dropout,
-        "dtype": dtype,
-    }
+    recurrent: dict[str, Any] = {"cell": cell, "units": hidden_size, "n_layers": n_layers}
+    shared = {**recurrent, "dropout": dropout, "dtype": dtype}
 
     def dense(name: str, units: int, **options: Any) -> keras.layers.Layer:
-        kernel = initializers.GlorotUniform(seed=0)
+        kernel = keras.initializers.GlorotUniform(seed=0)
         options = {"kernel_initializer": kernel, "dtype": dtype, **options}
-        return layers.Dense(units, name=name, **options)
+        return keras.layers.Dense(units, name=name, **options)
 
     def drop(name: str, x: Any) -> Any:
-        return layers.Dropout(dropout, seed=0, name=name, dtype=dtype)(x) if dropout else x
+        if not dropout:
+            return x
+        return keras.layers.Dropout(dropout, seed=0, name=name, dtype=dtype)(x)
 
     source = keras.Input((None,), name="source", dtype="int32")
     target = keras.Input((None,), name="target", dtype="int32")
