@@ -374,3 +374,12 @@ def prepared(weights: Brought, limits: tuple[float, float]) -> tuple[Array, Arra
     scale = (white - black or 1.0) / 255
     mean = black + np.array(weights.mean) * scale
     return mean, (np.array(weights.deviation) * scale) ** 2
+
+
+def starting_weights(weights: Brought, limits: tuple[float, float]) -> list[Array]:
+    """Return the weights of a backbone for pixels with these limits, without building it."""
+    preparation = prepared(weights, limits) or ()
+    return [
+        *(np.asarray(each, np.float32) for each in preparation),
+        *map(np.asarray, weights.arrays),
+    ]

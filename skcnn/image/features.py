@@ -28,7 +28,15 @@ from .._typing import (
     TransformerMixin,
     fit_context,
 )
-from .backbones import BACKBONES, SMALLEST, Brought, build_features, check_backbone, prepared
+from .backbones import (
+    BACKBONES,
+    SMALLEST,
+    Brought,
+    build_features,
+    check_backbone,
+    prepared,
+    starting_weights,
+)
 from .estimator import ImageEstimator
 from .inputs import ImageInputs
 from .networks import set_standardization
@@ -326,8 +334,7 @@ class ImageFeatures(
         if brought is None:
             weights = _drawn(plan, limits)
         else:
-            preparation = prepared(brought, limits) or ()
-            weights = [np.asarray(each, np.float32) for each in (*preparation, *brought.arrays)]
+            weights = starting_weights(brought, limits)
         self._plan = plan.without_values()
         self._keep(State("", weights, [], []))
 

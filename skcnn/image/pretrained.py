@@ -20,7 +20,7 @@ from .._training.callbacks import ProgressBar
 from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights
 from .._training.pool import forward, predict_in_parts
-from .backbones import build_head, build_pretrained, prepared
+from .backbones import build_head, build_pretrained, starting_weights
 from .classifier import ImageClassifier, OwnClassifierParameters
 from .estimator import AnyImageParameters, ImageEstimator, ImageParameters
 from .features import Backbone, PretrainedInputs, set_preparation
@@ -281,8 +281,7 @@ class PretrainedTraining(_Part):
             return self._state.weights[:-N_HEAD]
         arguments, brought = self._read_backbone()
         if brought is not None:
-            preparation = prepared(brought, self._limits) or ()
-            return [np.asarray(each, np.float32) for each in (*preparation, *brought.arrays)]
+            return starting_weights(brought, self._limits)
         model = plan.changed(dtype="float32").model()
         draw_weights(model, np.random.default_rng(training.build_seed))
         set_preparation(model, arguments["backbone"], None, self._limits)
