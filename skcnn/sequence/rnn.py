@@ -378,13 +378,14 @@ class Seq2SeqRNN(KerasEstimator):
         result[:, :, 0] = 1
 
         def run(codes: Array) -> list[Array]:
-            return fitted._call("traced", codes, table.length_)
+            return fitted._call("traced", codes, table.length_ + 1)
 
         for rows, codes, _, proba, _ in in_batches(run, X, places=fitted._values_a_place):
             written = np.cumprod(np.pad(codes > 0, ((0, 0), (1, 0)), constant_values=True), 1)
             within = written[:, :-1, None].astype(bool)
-            n_places = proba.shape[1]
-            result[rows, :n_places] = np.where(within, proba, result[rows, :n_places])
+            n_places = min(proba.shape[1], table.length_)
+            kept = within[:, :n_places], proba[:, :n_places], result[rows, :n_places]
+            result[rows, :n_places] = np.where(*kept)
         return result
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
