@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._compat import Interval, StrOptions
+from .._compat import Interval, StrOptions, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.export import export
 from .._strings import check_strings
@@ -410,11 +410,16 @@ class Seq2SeqRNN(KerasEstimator):
         return exact_match_score(y, fitted.predict(X), sample_weight=sample_weight)
 
     def _ready(self) -> Self:
-        """Return this estimator as it is now, fitted and with parameters that are valid."""
+        """Return this estimator as it is now, fitted and with valid parameters of prediction."""
         fitted = self._snapshot()
         check_is_fitted(fitted)
         check_not_forked()
-        fitted._validate_params()
+        names = ("beam_width", "max_output_length")
+        validate_parameter_constraints(
+            {name: fitted._parameter_constraints[name] for name in names},
+            {name: getattr(fitted, name) for name in names},
+            caller_name=type(fitted).__name__,
+        )
         return fitted
 
     @property
