@@ -62,12 +62,12 @@ def compiled_strings(cell, optimizer="adam"):
     return compiled(
         build_seq2seq,
         keras.optimizers.get(optimizer),
+        decoder="repeat",
         input_shape=(3, 5),
         output_shape=(2, 7),
         cell=cell,
         hidden_size=6,
         n_layers=2,
-        attention=False,
     )
 
 

@@ -869,9 +869,9 @@ EXPORTED = {
         X,
     ),
     "every layer": (lambda: net(architecture=EVERY_LAYER).fit(X, Y), X),
-    "lstm": (lambda: seq().fit(QUESTIONS, ANSWERS), QUESTIONS),
+    "lstm": (lambda: seq(decoder="repeat").fit(QUESTIONS, ANSWERS), QUESTIONS),
     "gru": (lambda: seq(cell="gru", decoder="attention").fit(QUESTIONS, ANSWERS), QUESTIONS),
-    "long": (lambda: seq(cell="simple_rnn").fit(LONG, LONG), LONG),
+    "long": (lambda: seq(cell="simple_rnn", decoder="repeat").fit(LONG, LONG), LONG),
 }
 
 

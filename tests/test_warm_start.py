@@ -41,7 +41,9 @@ NETWORK = [
     ("strings", {"hidden_size": 5}),
     ("strings", {"n_layers": 2}),
     ("strings", {"decoder": "attention"}),
-    ("strings", {"reverse_input": False}),
+    ("strings", {"reverse_input": True}),
+    ("strings", {"bidirectional": False}),
+    ("strings", {"embedding_size": 3}),
 ]
 
 

@@ -69,10 +69,16 @@ class Steps:
         return tf.nn.log_softmax(self.logit(self.mix(top))), state, attention
 
 
+def _allowed(log_proba: Tensor, done: Tensor, more: Tensor) -> Tensor:
+    """Tell which codes may come: only the end after the end, and at the last step."""
+    is_end = tf.range(log_proba.shape[-1]) == 0
+    return is_end | (~done[..., None] & more)
+
+
 def greedy(
     steps: Steps, source: Tensor, limit: Tensor, traced: bool = False
 ) -> tuple[Tensor, ...]:
-    """Write the most probable code at each step.
+    """Write the most probable code at each step, and the end at the last one.
 
     Returns
     -------
@@ -92,8 +98,9 @@ def greedy(
         time: Tensor, written: Tensor, done: Tensor, total: Tensor, state: Any, arrays: Any
     ) -> tuple[Any, ...]:
         log_proba, state, attention = steps.write(written[:, -1], memory, state)
-        codes = tf.where(done, 0, tf.argmax(log_proba, -1, output_type=tf.int32))
-        total += tf.where(done, 0.0, tf.reduce_max(log_proba, -1))
+        open_to = tf.where(_allowed(log_proba, done, time + 1 < limit), log_proba, -np.inf)
+        codes = tf.argmax(open_to, -1, output_type=tf.int32)
+        total += tf.where(done, 0.0, tf.reduce_max(open_to, -1))
         found = tf.exp(log_proba), attention
         arrays = [array.write(time, found[each]) for each, array in zip(kept, arrays, strict=True)]
         written = tf.concat([written, codes[:, None]], 1)
@@ -139,8 +146,9 @@ def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Te
         log_proba, state, _ = steps.write(previous, memory, state)
         n_codes = log_proba.shape[-1]
         log_proba = tf.reshape(log_proba, (n_rows, width, n_codes))
-        ended = tf.where(tf.range(n_codes) == 0, 0.0, -np.inf)  # nothing comes after the end
-        log_proba = tf.where(done[:, :, None], ended, log_proba)
+        allowed = _allowed(log_proba, done, time + 1 < limit)
+        log_proba = tf.where(done[:, :, None], 0.0, log_proba)
+        log_proba = tf.where(allowed, log_proba, -np.inf)
         scores = tf.reshape(totals[:, :, None] + log_proba, (n_rows, width * n_codes))
         totals, best = tf.math.top_k(scores, width)
         parents, codes = best // n_codes, best % n_codes

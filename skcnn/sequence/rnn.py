@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._compat import Interval, StrOptions
+from .._compat import Interval, StrOptions, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.export import export
 from .._fitted import OUTPUTS
@@ -394,13 +394,14 @@ class Seq2SeqRNN(KerasEstimator):
         result[:, :, 0] = 1
 
         def run(codes: Array) -> list[Array]:
-            return fitted._call("traced", codes, table.length_)
+            return fitted._call("traced", codes, table.length_ + 1)
 
         for rows, codes, _, proba, _ in in_batches(run, X, places=fitted._values_a_place):
             written = np.cumprod(np.pad(codes > 0, ((0, 0), (1, 0)), constant_values=True), 1)
             within = written[:, :-1, None].astype(bool)
-            n_places = proba.shape[1]
-            result[rows, :n_places] = np.where(within, proba, result[rows, :n_places])
+            n_places = min(proba.shape[1], table.length_)
+            kept = within[:, :n_places], proba[:, :n_places], result[rows, :n_places]
+            result[rows, :n_places] = np.where(*kept)
         return result
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -425,11 +426,16 @@ class Seq2SeqRNN(KerasEstimator):
         return exact_match_score(y, fitted.predict(X), sample_weight=sample_weight)
 
     def _ready(self) -> Self:
-        """Return this estimator as it is now, fitted and with parameters that are valid."""
+        """Return this estimator as it is now, fitted and with valid parameters of prediction."""
         fitted = self._snapshot()
         check_is_fitted(fitted)
         check_not_forked()
-        fitted._validate_params()
+        names = ("beam_width", "max_output_length")
+        validate_parameter_constraints(
+            {name: fitted._parameter_constraints[name] for name in names},
+            {name: getattr(fitted, name) for name in names},
+            caller_name=type(fitted).__name__,
+        )
         return fitted
 
     @property
