@@ -331,10 +331,7 @@ class ImageFeatures(
         self.pixel_limits_ = limits = self._checked_limits(X)
         arguments, brought = self._read_backbone()
         plan = Plan(build_features, tuple(arguments.items()))
-        if brought is None:
-            weights = _drawn(plan, limits)
-        else:
-            weights = starting_weights(brought, limits)
+        weights = _drawn(plan, limits) if brought is None else starting_weights(brought, limits)
         self._plan = plan.without_values()
         self._keep(State("", weights, [], []))
 
