@@ -238,6 +238,7 @@ class Seq2SeqRNN(KerasEstimator):
         "beam_width",
         "show_samples",
     }
+    _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset({"beam_width"})
     _defaults: ClassVar[TrainingParameters] = {"batch_size": "auto", "weight_decay": 0.05}
     _build = staticmethod(build_seq2seq)
 
