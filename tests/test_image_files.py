@@ -420,7 +420,7 @@ def test_backgrounds_and_sizes_without_effect_are_refused(folder):
         with pytest.raises(ValueError, match=r"background=.* is for transparent pixels"):
             call()
     for name, value in (("background", "black"), ("image_size", (2, 2))):
-        with pytest.raises(ValueError, match=f"{name}=.*set as_array=True"):
+        with pytest.raises(ValueError, match=f"{name}=.* needs as_array=True"):
             load_image_folder(root, **{name: value})
     assert net(background="#fff", epochs=1).fit(pixels, y).background_ == (255, 255, 255)
 
