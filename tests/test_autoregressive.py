@@ -309,11 +309,10 @@ def test_folds_with_other_characters_and_lengths_have_a_score():
 
 @pytest.mark.parametrize("decoder", list(DECODERS))
 def test_unknown_characters_count_as_wrong_in_the_validation(decoder):
-    given = (["ab", "ax"], ["ab", "ax"])
+    given = {"X_val": ["ab", "ax"], "y_val": ["ab", "ax"]}
     fitted = net(
-        decoder=decoder, handle_unknown="ignore", validation_data=given, epochs=40,
-        learning_rate=0.02, batch_size=8,
-    ).fit(WORDS, WORDS)  # fmt: skip
+        decoder=decoder, handle_unknown="ignore", epochs=40, learning_rate=0.02, batch_size=8
+    ).fit(WORDS, WORDS, **given)
     assert fitted.history_["val_exact_match"][-1] <= 0.5
     assert np.isfinite(fitted.history_["val_loss"]).all()
     assert fitted.history_["val_character_error_rate"][-1] >= 0.25
@@ -352,7 +351,7 @@ def test_lengths_are_bounded(learned):
 
 
 def test_history_has_what_prediction_reaches():
-    fitted = net(epochs=3, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    fitted = net(epochs=3).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     guesses = fitted.predict(X[:20])
     history = fitted.history_
     assert history["val_exact_match"][-1] == pytest.approx(exact_match_score(Y[:20], guesses))
@@ -362,7 +361,7 @@ def test_history_has_what_prediction_reaches():
 
 
 def test_samples_are_shown(capsys):
-    fitted = net(show_samples=2, validation_data=(X[:20], Y[:20])).fit(X, Y)
+    fitted = net(show_samples=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert lines[-1].split()[:4] == [X[1], "expected", Y[1], "guessed"]

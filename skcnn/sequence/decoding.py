@@ -283,8 +283,8 @@ def in_batches(
         batch = [each[filled] for each in codes]
         if cut:
             batch = [
-                _cut(each, int(size[chosen].max()))
-                for each, size in zip(batch, lengths, strict=True)
+                _cut(each, int(size[chosen].max()) + (number > 0))  # what is written has an end
+                for number, (each, size) in enumerate(zip(batch, lengths, strict=True))
             ]
         yield [chosen, *(output[: len(chosen)] for output in run(*batch))]
 

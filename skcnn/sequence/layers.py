@@ -365,6 +365,7 @@ class AttentionDecoder(CodeLayer):
     def _attending_step(self, keys: Tensor, mask: Tensor) -> Any:
         kernel = tf.concat([self.recurrent_kernel, self.context_kernel], 0)
         bias = tf.cast(tf.where(mask, 0.0, MASKED), keys.dtype)
+        within = tf.cast(mask, keys.dtype)
 
         def step(now: Tensor, state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             context, output, *others = state
@@ -373,6 +374,7 @@ class AttentionDecoder(CodeLayer):
             scores = tf.linalg.matvec(keys, new[0]) + bias
             # TensorFlow's cost model asks for the rank.
             attention = tf.nn.softmax(tf.ensure_shape(scores, (None, None)))
+            attention *= within  # of an empty string all is padding
             context = tf.linalg.matvec(keys, attention, transpose_a=True)
             return [context, *new], [new[0], context, attention]
 
