@@ -152,7 +152,8 @@ class CodeLayer(keras.layers.Layer):
         return run_steps(step, inputs, state, 1)[0]
 
     def drop(self, values: Tensor) -> Tensor:
-        shape = tf.concat([[1], tf.shape(values)[1:]], 0)
+        # One mask for all steps.
+        shape = (1, *(None for _ in values.shape[1:]))
         return keras.random.dropout(
             values, self.dropout, noise_shape=shape, seed=self.seed_generator
         )
