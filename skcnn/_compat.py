@@ -10,8 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -41,7 +40,6 @@ __all__ = [
     "StrOptions",
     "check_params",
     "check_sample_weight",
-    "eager_in",
     "fit_context",
     "keras_home",
     "replace_model",
@@ -179,22 +177,6 @@ class MuonHooks(keras.optimizers.Muon):
 
 
 # TensorFlow
-
-
-@contextmanager
-def eager_in(graph: tf.Graph) -> Iterator[None]:
-    """Run operations eagerly while a graph is the default one.
-
-    What a generator data set registers is freed with the graph that was the default one then,
-    which otherwise is that of the thread. Optional: without it, memory grows with every network
-    that is compiled.
-    """
-    context: Any = getattr(tf.__internal__, "eager_context", None)
-    if not hasattr(context, "eager_mode"):
-        yield
-        return
-    with graph.as_default(), context.eager_mode():
-        yield
 
 
 def tensorflow_has_run() -> bool:

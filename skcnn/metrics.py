@@ -237,9 +237,10 @@ def _checked_answers(
     y_true: Any, y_pred: Any, sample_weight: Any
 ) -> tuple[list[list[str]], NDArray[np.str_], Any]:
     """Check strings, and return the right ones of each sample as a list."""
+    is_list = hasattr(y_true, "__len__") and getattr(y_true, "ndim", 1) == 1
     several = [
         row
-        for row, answers in enumerate(y_true if hasattr(y_true, "__len__") else [])
+        for row, answers in enumerate(y_true if is_list else [])
         if isinstance(answers, list | tuple | set | frozenset | np.ndarray)
     ]
     if not several:

@@ -67,8 +67,6 @@ SYMBOLS = {
     "_should_use_adamw": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_muon_update_step": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_apply_weight_decay": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
-    "__internal__": (lambda: tf, "memory of every compiled network"),
-    "eager_mode": (lambda: tf.__internal__.eager_context, "memory of every compiled network"),
     "_initialized": (
         lambda: sys.modules["tensorflow.python.eager.context"].context(),
         "the error in processes that were forked too late",
@@ -119,11 +117,6 @@ def test_without_the_metric_of_a_scorer():
     assert not _compat.takes_sample_weight(scorer)
     del scorer._score_func
     assert _compat.takes_sample_weight(scorer)
-
-
-def test_without_eager_mode(expected, monkeypatch):
-    monkeypatch.delattr(tf.__internal__.eager_context, "eager_mode")
-    np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
 
 
 def test_without_the_context_of_tensorflow(expected, monkeypatch):
@@ -234,7 +227,7 @@ def test_each_private_symbol_is_in_the_table():
     used = set(private_uses(TREES[ROOT / "_compat.py"], OWN - {"_apply_weight_decay"}))
     hooks = {name for name in vars(_compat.MuonHooks) if is_private(name)}
     known = {*SYMBOLS, "tensorflow.python.eager.context", "keras.src.backend.config"}
-    assert used | hooks | OVERRIDDEN | {"eager_mode", "keras_home"} == known
+    assert used | hooks | OVERRIDDEN | {"keras_home"} == known
 
 
 def overridden(cls):

@@ -102,7 +102,7 @@ def test_partial_fit_refuses_weights_of_all_labels():
 
 @pytest.mark.parametrize(
     ("change", "method"),
-    [({"reverse_input": False}, "predict_proba"), ({"cell": "gru", "hidden_size": 9}, "predict")],
+    [({"reverse_input": True}, "predict_proba"), ({"cell": "gru", "hidden_size": 9}, "predict")],
 )
 def test_parameters_of_training_do_not_change_predictions(change, method, tmp_path):
     fitted = make("strings").fit(QUESTIONS, ANSWERS)
@@ -112,7 +112,7 @@ def test_parameters_of_training_do_not_change_predictions(change, method, tmp_pa
     again = through_a_file(fitted, tmp_path)
     np.testing.assert_array_equal(getattr(again, method)(QUESTIONS), expected)
     assert fitted._metadata() == again._metadata()
-    assert fitted._metadata()["reverse_input"] is True
+    assert fitted._metadata()["reverse_input"] is False
 
 
 TWICE = [
@@ -132,7 +132,7 @@ def test_a_setting_that_is_given_twice_is_refused(kind, twice):
 def test_a_schedule_beside_a_routed_one_is_refused():
     decay = keras.optimizers.schedules.CosineDecay(0.1, 9)
     with pytest.raises(
-        ValueError, match=r"schedule of its own.*learning_rate_schedule='constant'"
+        ValueError, match=r"Both the optimizer.*set learning_rate_schedule='constant'"
     ):
         make("image", optimizer__learning_rate=decay).fit(X, Y)
     fitted = make("image", optimizer__learning_rate=decay, learning_rate_schedule="constant")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ Array = NDArray[Any]
 # Bytes that a pass over the images reads at a time.
 CHUNK_BYTES = 2**22
 
+# Bytes of the batches that one compiled call trains on.
+PART_BYTES = 2**24
 
 # Rows whose pixels enter the seed of the augmentation.
 FINGERPRINT_ROWS = 64
@@ -37,6 +41,33 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     """Split rows into chunks of bounded size, at `itemsize` bytes per value."""
     n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive batches in one, for one compiled call.
+
+    Attributes
+    ----------
+    arrays : tuple
+        The arrays of a batch, of the rows of all batches.
+    extents : ndarray of int32 of shape (n_batches, n)
+        What `cut` needs to know of each batch.
+    cut : callable
+        Takes the tensors of a batch, given ``(arrays, rows, extent)``.
+    signature : tuple
+        Shapes and dtypes of the arrays.
+    """
+
+    arrays: tuple[Any, ...]
+    extents: Array
+    cut: Callable[..., Any]
+    signature: tuple[Any, ...]
+
+
+def cut_rows(arrays: tuple[Any, ...], rows: slice, extent: Any) -> tuple[Any, ...]:
+    """Take some rows of tensors."""
+    return tuple(array[rows] for array in arrays)
 
 
 class BatchGenerator(PyDataset):
@@ -100,19 +131,38 @@ class BatchGenerator(PyDataset):
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Array, ...]:
-        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
-        images, targets = as_batch(self.X[rows]), self.y[rows]
-        weight = None if self.sample_weight is None else self.sample_weight[rows]
-        if self._augment is not None:
-            seed = np.random.SeedSequence(
-                [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
-            )
-            images, targets, weight = self._augment(images, targets, weight, seed)
+        batch = self._rows(index, index + 1)
+        if self._augment is None:
+            return batch
+        seed = np.random.SeedSequence(
+            [self._entropy, self._fingerprint], spawn_key=(1, self.epoch, index)
+        )
+        weight = batch[2] if len(batch) > 2 else None
+        images, targets, weight = self._augment(*batch[:2], weight, seed)
         return (images, targets) if weight is None else (images, targets, weight)
 
-    def signature(self) -> tuple[Any, ...]:
-        """Return shapes and dtypes of a batch of any number of rows."""
-        return tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in self[0])
+    def _rows(self, start: int, stop: int) -> tuple[Array, ...]:
+        """Read the rows of some batches."""
+        rows = self._rows_in_order()[start * self.batch_size : stop * self.batch_size]
+        batch = as_batch(self.X[rows]), self.y[rows]
+        return batch if self.sample_weight is None else (*batch, self.sample_weight[rows])
+
+    @property
+    def max_steps(self) -> int:
+        """The number of batches that a part may have."""
+        itemsize = 1 if self._augment is None and self.X.dtype == np.uint8 else 4
+        n_bytes = itemsize * self.batch_size * math.prod(self.X.shape[1:])
+        return max(1, PART_BYTES // int(n_bytes))
+
+    def read(self, start: int, stop: int) -> Part:
+        """Read the batches from `start` to before `stop`."""
+        if self._augment is None:
+            arrays = self._rows(start, stop)
+        else:
+            batches = [self[index] for index in range(start, stop)]
+            arrays = tuple(map(np.concatenate, zip(*batches, strict=True)))
+        signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in arrays)
+        return Part(arrays, np.zeros((stop - start, 0), np.int32), cut_rows, signature)
 
     @property
     def state(self) -> dict[str, int]:

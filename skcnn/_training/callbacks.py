@@ -10,11 +10,14 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._compat import replace_model, routed_callbacks
 from .network import CompiledNetwork
 from .optimizers import has_schedule
+
+Array = NDArray[Any]
 
 # Keras callbacks that set the learning rate and so conflict with a schedule.
 SETS_LEARNING_RATE = (
@@ -67,6 +70,19 @@ def make_callbacks(
     return found
 
 
+def watches_batches(callbacks: Iterable[keras.callbacks.Callback], phase: str) -> bool:
+    """Tell whether a callback has hooks of the batches of a phase, "train" or "test"."""
+    names = [f"on_{phase}_batch_{when}" for when in ("begin", "end")]
+    if phase == "train":
+        names += ["on_batch_begin", "on_batch_end"]
+    return any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for callback in callbacks
+        for name in names
+    )
+
+
 def is_open(stream: Any) -> bool:
     """Return whether a standard stream exists and is open."""
     return stream is not None and not getattr(stream, "closed", False)
@@ -88,14 +104,14 @@ class RetraceChanged(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.network.settings() != self.settings:
-            self.model.make_train_function(force=True)
+            self.network.training.retrace()
 
 
-class LearningRateCycle(keras.callbacks.Callback):
-    """Set the learning rate before every batch.
+class LearningRateCycle:
+    """The learning rates of the steps of a training run.
 
-    Assigns the variable of the optimizer instead of compiling a Keras schedule into the training
-    step, so that one compiled step serves every peak and number of steps.
+    The training step assigns them to the variable of the optimizer. A Keras schedule would be
+    compiled into it, so that every peak and number of steps would need another one.
 
     Parameters
     ----------
@@ -108,12 +124,7 @@ class LearningRateCycle(keras.callbacks.Callback):
     step : int, default=0
         Batches already trained on, in a resumed training run.
     current : float, default=None
-        The current learning rate, to detect other callbacks that set it. None does not check.
-
-    Raises
-    ------
-    ValueError
-        If another callback has set the learning rate.
+        The current learning rate, to detect callbacks that set it. None does not check.
     """
 
     def __init__(
@@ -124,23 +135,29 @@ class LearningRateCycle(keras.callbacks.Callback):
         step: int = 0,
         current: float | None = None,
     ) -> None:
-        super().__init__()
         self.schedule = schedule
         self.peak = peak
         self.n_steps = n_steps
         self.step = step
         self.current = current
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        optimizer = self.model.optimizer
+    def next(self, n_steps: int, current: float) -> Array:
+        """Return the learning rates of the next steps, given the current one.
+
+        Raises
+        ------
+        ValueError
+            If a callback has set the learning rate.
+        """
         if self.current is not None:
-            self._check_rate(float(optimizer.learning_rate), self.current)
-        # The middle of the step, because the rate is zero at both ends of a cycle.
-        progress = (self.step + 0.5) / self.n_steps
-        optimizer.learning_rate = self.peak * self.schedule(progress)
+            self._check_rate(current, self.current)
+        # The middle of a step, because the rate is zero at both ends of a cycle.
+        progress = (self.step + np.arange(n_steps) + 0.5) / self.n_steps
+        rates = np.array([self.peak * self.schedule(each) for each in progress.tolist()])
         if self.current is not None:
-            self.current = float(optimizer.learning_rate)
-        self.step += 1
+            self.current = float(np.float32(rates[-1]))
+        self.step += n_steps
+        return rates
 
     def _check_rate(self, found: float, expected: float) -> None:
         if found != expected:
@@ -204,8 +221,9 @@ class BestWeights(keras.callbacks.EarlyStopping):
         if not self.resumed:
             self.best_weights = self.model.get_weights()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if not np.isfinite((logs or {})["loss"]):
+    def check(self, loss: float) -> None:
+        """Stop if the loss of the epoch so far is not finite."""
+        if not np.isfinite(loss):
             self.diverged = self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -224,29 +242,26 @@ class EpochLog(keras.callbacks.Callback):
     ----------
     history : dict of str to list of float
         The logs of earlier epochs. A name that an epoch does not log is NaN there.
+
+    Attributes
+    ----------
+    rate : float
+        The learning rate of the last step.
     """
 
     def __init__(self, history: dict[str, list[float]]) -> None:
         super().__init__()
         self.history = history
+        self.rate = math.nan
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
-        self.rate: float | None = None
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # Read before the last step, as callbacks may set that of the next epoch after it.
-        if batch + 1 == self.params["steps"]:
-            self.rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = len(self.history.get("loss", []))
-        rate = self.model.optimizer.learning_rate if self.rate is None else self.rate
         seconds = time.perf_counter() - self.start
-        entry = {
-            name: _number(name, value)
-            for name, value in {**(logs or {}), "learning_rate": rate, "seconds": seconds}.items()
-        }
+        logs = {**(logs or {}), "learning_rate": self.rate, "seconds": seconds}
+        entry = {name: _number(name, value) for name, value in logs.items()}
         for name in {**self.history, **entry}:
             values = self.history.setdefault(name, [math.nan] * done)
             values.append(entry.get(name, math.nan))
@@ -308,8 +323,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.bar.update()
+    def advance(self, n_batches: int) -> None:
+        """Show that batches are done."""
+        self.bar.update(n_batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from .callbacks import (
     RetraceChanged,
     is_open,
     restored_epoch,
+    watches_batches,
 )
 from .checkpoint import Checkpoint, Saved
 from .division import Division, Samples
@@ -137,10 +139,12 @@ class TrainingRun:
         if best is not None:
             self.best.best, self.best.best_epoch = best
         self.bar = bar
+        self.cycle: LearningRateCycle | None = None
         if checkpoint is not None:
             checkpoint.capture = self._capture
             if checkpoint.saved is not None:
                 self._resume(checkpoint.saved)
+        self.log = EpochLog(self.history)
         self.batches.epoch = self.done
 
     @property
@@ -159,10 +163,11 @@ class TrainingRun:
         network, settings = self.network, self.network.settings() if callbacks else None
         own: list[keras.callbacks.Callback] = [RetraceChanged(network)] if callbacks else []
         if isinstance(schedule, str) and schedule in SCHEDULES:
-            own.append(self._cycle(schedule, optimizer, watched=bool(callbacks)))
-        own += [EpochLog(self.history), self.best]
+            self.cycle = self._cycle(schedule, optimizer, watched=bool(callbacks))
+        own += [self.log, self.best]
         if verbose == 1:
-            own.append(self.bar or ProgressBar(self.last, len(self.batches), self.done))
+            self.bar = self.bar or ProgressBar(self.last, len(self.batches), self.done)
+            own.append(self.bar)
         if self.checkpoint is not None:
             own.append(self.checkpoint)  # last, after all others have processed the epoch
         saved = None if self.checkpoint is None else self.checkpoint.saved
@@ -219,15 +224,7 @@ class TrainingRun:
     def _loop(self, callbacks: list[keras.callbacks.Callback], verbose: int) -> bool:
         """Train up to the last epoch; return False if interrupted."""
         try:
-            with self.network.feed(x=self.batches, validation_data=self.validation) as data:
-                self.network.model.fit(
-                    **data,
-                    epochs=self.last,
-                    initial_epoch=self.done,
-                    shuffle=False,
-                    callbacks=callbacks,
-                    verbose=2 if verbose > 1 and is_open(sys.stdout) else 0,
-                )
+            self._epochs(callbacks, 2 if verbose > 1 and is_open(sys.stdout) else 0)
         except KeyboardInterrupt:
             if self.done == self.first:
                 raise  # nothing has been learned
@@ -241,6 +238,76 @@ class TrainingRun:
             )
             return False
         return True
+
+    def _epochs(self, callbacks: list[keras.callbacks.Callback], verbose: int) -> None:
+        """Train as ``keras.Model.fit`` does, many steps at a time where no callback watches."""
+        model, logs = self.network.model, None
+        listener = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose > 0,
+            model=model,
+            verbose=verbose,
+            epochs=self.last,
+            steps=len(self.batches),
+        )
+        watched = {phase: watches_batches(callbacks, phase) for phase in ("train", "test")}
+        model.stop_training = False
+        listener.on_train_begin()
+        for epoch in range(self.done, self.last):
+            listener.on_epoch_begin(epoch)
+            logs = self._train_epoch(listener, watched["train"])
+            if self.validation is not None:
+                score = self._evaluate(self.validation, listener, watched["test"])
+                logs |= {f"val_{name}": value for name, value in score.items()}
+            listener.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        listener.on_train_end(logs)
+
+    def _train_epoch(
+        self, listener: keras.callbacks.CallbackList, watched: bool
+    ) -> dict[str, float]:
+        """Train on all batches, and return loss and metrics."""
+        model, steps = self.network.model, self.network.training
+        logs: dict[str, float] = {}
+        model.reset_metrics()
+        with closing(steps.parts(self.batches, one_by_one=watched)) as parts:
+            for first, part in parts:
+                if watched:
+                    listener.on_train_batch_begin(first)
+                rates = None
+                if self.cycle is not None:
+                    current = float(model.optimizer.learning_rate)
+                    rates = self.cycle.next(len(part.extents), current)
+                logs, self.log.rate = steps(part, self.batches.batch_size, rates)
+                if watched:
+                    listener.on_train_batch_end(first, logs)
+                self.best.check(logs["loss"])
+                if self.bar is not None:
+                    self.bar.advance(len(part.extents))
+                if model.stop_training:
+                    break
+        return logs
+
+    def _evaluate(
+        self, batches: BatchGenerator, listener: keras.callbacks.CallbackList, watched: bool
+    ) -> dict[str, float]:
+        """Evaluate on all batches, and return loss and metrics."""
+        steps = self.network.evaluation
+        logs: dict[str, float] = {}
+        self.network.model.reset_metrics()
+        listener.on_test_begin()
+        with closing(steps.parts(batches, one_by_one=watched)) as parts:
+            for first, part in parts:
+                if watched:
+                    listener.on_test_batch_begin(first)
+                logs, _ = steps(part, batches.batch_size)
+                if watched:
+                    listener.on_test_batch_end(first, logs)
+        listener.on_test_end(logs)
+        return logs
 
     def _best_iteration(self, callbacks: list[keras.callbacks.Callback]) -> int:
         if self.best.stops_early or self.best.diverged:

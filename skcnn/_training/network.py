@@ -12,8 +12,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,9 +21,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from .._compat import eager_in, skip_gradient_sum
+from .._compat import skip_gradient_sum
 from .._files.archive import KERAS_CLASSES, LOADABLE, Keyed, LoadError
 from .optimizers import scale_rates
+from .steps import CompiledSteps
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
@@ -143,7 +143,8 @@ class CompiledNetwork:
         self.model.compute_metrics(None, target, keras.ops.zeros(shape))
         self._seeds = seed_variables(self.model)
         scale_rates(optimizer, rate_shares(self.model))
-        self._feeds: dict[Hashable, Feed] = {}
+        self.training = CompiledSteps(self.model, trains=True)
+        self.evaluation = CompiledSteps(self.model, trains=False)
         self.first = self.state()
 
     def start(self, seed: int) -> None:
@@ -161,29 +162,6 @@ class CompiledNetwork:
             self.optimizer.learning_rate = float(optimizer.learning_rate)
         if optimizer.weight_decay:
             self.optimizer.weight_decay.assign(optimizer.weight_decay)
-
-    @contextmanager
-    def feed(self, **sources: Any) -> Iterator[dict[str, Any]]:
-        """Provide batch generators as data sets for Keras while it trains on them."""
-        feeds = {}
-        for name, source in sources.items():
-            if source is not None:
-                signature = source.signature()
-                if (name, signature) not in self._feeds:
-                    self._feeds[name, signature] = Feed(signature)
-                feeds[name] = self._feeds[name, signature]
-                feeds[name].source = source
-        try:
-            yield {name: feed.dataset() for name, feed in feeds.items()}
-        except tf.errors.OpError:
-            # TensorFlow wraps an exception of a source in the text of its own error.
-            for feed in feeds.values():
-                if feed.error is not None:
-                    raise feed.error from feed.error.__cause__
-            raise
-        finally:
-            for feed in feeds.values():
-                feed.source = feed.error = None
 
     def settings(self) -> str:
         """Describe the settings that a traced training step fixes and a fit does not reset."""
@@ -217,51 +195,6 @@ class CompiledNetwork:
         _assign(self._seeds, state.seeds or self.first.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
         _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
-
-
-class Feed:
-    """A data set of the batches of an exchangeable source.
-
-    Keras would create a data set in every fit, and TensorFlow never frees the functions of a data
-    set that has run.
-
-    Parameters
-    ----------
-    signature : tuple of tf.TensorSpec, or of tuples of them
-        Shapes and dtypes of a batch.
-
-    Attributes
-    ----------
-    source : keras.utils.PyDataset
-        The batch generator.
-    error : Exception or None
-        The exception that the source has raised.
-    """
-
-    def __init__(self, signature: tuple[Any, ...]) -> None:
-        self.source: keras.utils.PyDataset | None = None
-        self.error: Exception | None = None
-        self._graph = tf.Graph()
-        with eager_in(self._graph):
-            self._batches = tf.data.Dataset.from_generator(self._epoch, output_signature=signature)
-
-    def dataset(self) -> tf.data.Dataset:
-        """Create the data set for the current source; each iteration over it is an epoch."""
-        assert self.source is not None
-        count = tf.data.experimental.assert_cardinality(len(self.source))
-        return self._batches.apply(count).prefetch(tf.data.AUTOTUNE)
-
-    def _epoch(self) -> Iterator[tuple[Array, ...]]:
-        source = self.source
-        assert source is not None
-        try:
-            source.on_epoch_end()
-            source.on_epoch_begin()
-            for index in range(len(source)):
-                yield source[index]
-        except Exception as error:
-            self.error = error
-            raise
 
 
 def save_for_plain_keras(model: keras.Model) -> None:

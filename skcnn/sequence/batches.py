@@ -8,12 +8,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from .._training.batches import BatchGenerator
+from .._training.batches import PART_BYTES, BatchGenerator, Part
 
 Array = NDArray[Any]
 
 # Rows of so many batches are sorted by length before they are divided into batches.
 SORTED_BATCHES = 16
+
+
+def cut_strings(arrays: tuple[Any, ...], rows: slice, extent: Any) -> tuple[Any, ...]:
+    """Take a batch of strings, up to the end of its longest."""
+    (source, target), _, *weight = arrays
+    target = target[rows, : extent[1]]
+    return (source[rows, : extent[0]], target), target, *(each[rows] for each in weight)
 
 
 class StringBatches(BatchGenerator):
@@ -38,19 +45,29 @@ class StringBatches(BatchGenerator):
         self.lengths = np.count_nonzero(X, axis=1), np.count_nonzero(y, axis=1)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rows = self._rows_in_order()[index * self.batch_size : (index + 1) * self.batch_size]
-        read, written = (lengths[rows].max() for lengths in self.lengths)
-        source = self.X[rows, : max(1, read)].astype(np.int32)
-        target = self.y[rows, : written + 1].astype(np.int32)
-        if self.sample_weight is None:
-            return (source, target), target
-        return (source, target), target, self.sample_weight[rows]
+        return self.read(index, index + 1).arrays
 
-    def signature(self) -> tuple[Any, ...]:
-        """Return shapes and dtypes of a batch of any number of rows and any lengths."""
+    @property
+    def max_steps(self) -> int:
+        """The number of batches that a part may have."""
+        return max(1, PART_BYTES // int(8 * self.batch_size * self.X.shape[1]))
+
+    def read(self, start: int, stop: int) -> Part:
+        """Read the batches from `start` to before `stop`."""
+        rows = self._rows_in_order()[start * self.batch_size : stop * self.batch_size]
+        first = np.arange(0, len(rows), self.batch_size)
+        read, written = (
+            np.maximum(np.maximum.reduceat(lengths[rows], first), least)
+            for lengths, least in zip(self.lengths, (1, 0), strict=True)
+        )
+        source = self.X[rows, : read.max()].astype(np.int32)
+        target = self.y[rows, : written.max() + 1].astype(np.int32)
+        extents = np.column_stack([read, written + 1]).astype(np.int32)
+        weight = [] if self.sample_weight is None else [self.sample_weight[rows]]
         codes = tf.TensorSpec((None, None), tf.int32)
-        weight = [] if self.sample_weight is None else [tf.TensorSpec((None,), tf.float32)]
-        return (codes, codes), codes, *weight
+        weights = [tf.TensorSpec((None,), each.dtype) for each in weight]
+        signature = ((codes, codes), codes, *weights)
+        return Part(((source, target), target, *weight), extents, cut_strings, signature)
 
     def _rows_in_order(self) -> Array:
         known, _ = self._order
