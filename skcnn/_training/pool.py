@@ -86,12 +86,12 @@ def compile_key(
 
     Learning rate and weight decay are not part of it: they are variables of the optimizer.
     """
-    settings = dict(optimizer.get_config())
-    settings.pop("name")
+    # Keras numbers the names of objects that it names itself.
+    settings, losses = ({**each.get_config(), "name": None} for each in (optimizer, loss))
     for name in ("learning_rate", "weight_decay"):
         if isinstance(settings.get(name), float | int):
             settings[name] = settings[name] > 0
-    fixed = json.dumps([settings, loss.get_config()], sort_keys=True, default=repr)
+    fixed = json.dumps([settings, losses], sort_keys=True, default=repr)
     # A network that was built without the values of keyed arguments cannot start a fit.
     network = plan.without_values(), plan.has_values
     return *network, type(optimizer), type(loss), fixed, tuple(metrics)
