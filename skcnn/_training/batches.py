@@ -21,7 +21,7 @@ Array = NDArray[Any]
 CHUNK_BYTES = 2**22
 
 # Bytes of the batches that one compiled call trains on.
-PART_BYTES = 2**24
+PART_BYTES = 2**22
 
 # Rows whose pixels enter the seed of the augmentation.
 FINGERPRINT_ROWS = 64
