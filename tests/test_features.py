@@ -265,9 +265,9 @@ def test_cross_validation_keeps_the_backbone(net):
     ("parameters", "message"),
     [
         ({"backbone": "MobileNetV5"}, "backbone must be a fitted image estimator or one of Mob"),
-        ({"backbone": ImageClassifier()}, "is not fitted. Fit it first; in a grid of a search"),
+        ({"backbone": ImageClassifier()}, "is not fitted. Fit it first; in a parameter grid"),
         ({"backbone": LogisticRegression()}, "'backbone' parameter"),
-        ({"image_size": 31}, r"image_size=\(31, 31\) is too small: MobileNetV2 takes images of"),
+        ({"image_size": 31}, r"image_size=\(31, 31\) is too small: MobileNetV2 needs images of"),
         ({"image_size": (0, 40)}, "image_size must be .* positive"),
         ({"weights": 3}, "'weights' parameter"),
         ({"resize": "zoom"}, "'resize' parameter"),
@@ -281,7 +281,7 @@ def test_bad_parameters(parameters, message):
 def test_a_backbone_of_skcnn_has_its_own_size_and_weights(net):
     with pytest.raises(ValueError, match="image_size=9 is not that of the backbone"):
         ImageFeatures(net, image_size=9).fit(DIGITS)
-    with pytest.raises(ValueError, match=r"weights='a.h5' is for the networks of the table"):
+    with pytest.raises(ValueError, match=r"weights='a.h5' needs the name of a network"):
         ImageFeatures(net, weights="a.h5").fit(DIGITS)
 
 
@@ -331,11 +331,11 @@ def missing(folder, small):
 @pytest.mark.parametrize(
     ("make", "name", "error", "message"),
     [
-        (missing, "MobileNet", FileNotFoundError, "none.weights.h5' is not there; it must be"),
+        (missing, "MobileNet", FileNotFoundError, "none.weights.h5' does not exist; it must be"),
         (damaged, "MobileNet", ValueError, "is not an HDF5 file with weights, or is damaged"),
-        (with_top, "MobileNet", ValueError, "has more than MobileNet without its top has"),
+        (with_top, "MobileNet", ValueError, "has more arrays than MobileNet without its top"),
         (lambda folder, small: small, "MobileNetV3Small", ValueError, "not those of MobileNetV3S"),
-        (lambda folder, small: folder, "MobileNet", FileNotFoundError, "is not there"),
+        (lambda folder, small: folder, "MobileNet", FileNotFoundError, "does not exist"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(
@@ -479,7 +479,7 @@ def nested(arguments):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (nested, "too many networks inside"),
+        (nested, "too many nested networks"),
         (lambda _: "MobileNetV5", "backbone must be a fitted image estimator or one of"),
         (lambda _: (("architecture", "[CONV-8]*400 -> FCS"),), "more layers than weights"),
     ],

@@ -544,7 +544,7 @@ def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path):
 def test_classes_that_are_not_sorted_or_differ_are_refused(written, tmp_path, order):
     document, arrays = written
     arrays[0] = npy(np.array(order))
-    refused(tmp_path, pack(document, arrays), "classes_ are not sorted, or not different")
+    refused(tmp_path, pack(document, arrays), "classes_ are not sorted, or not unique")
 
 
 @pytest.mark.parametrize("name", ["model_", "_state", "fit"])

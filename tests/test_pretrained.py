@@ -388,7 +388,7 @@ def test_a_network_of_the_table(fitted, photos, mobile, tmp_path):
     for again in (load(tmp_path / "net.skcnn"), pickle.loads(pickle.dumps(fitted))):
         np.testing.assert_array_equal(again.predict_proba(paths), expected)
         assert again.set_params(weights="gone.h5").partial_fit(paths, y).n_iter_ == 32
-    with pytest.raises(FileNotFoundError, match=r"weights='gone.h5' is not there"):
+    with pytest.raises(FileNotFoundError, match=r"weights='gone.h5' does not exist"):
         other.fit(paths, y)
 
 

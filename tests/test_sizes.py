@@ -291,7 +291,7 @@ def test_folders_are_decoded_to_a_size(tmp_path):
         (lambda images: [*images, np.zeros((3, 0, 3), np.uint8)], r"row 4: .*\(3, 0, 3\)"),
         (lambda images: [*images, np.zeros((3, 3, 3), object)], "row 4: it is an array of object"),
         (lambda images: [*images, np.full((3, 3), np.nan)], "row 4: .*NaN"),
-        (lambda images: [*images, np.zeros((3, 3))], "row 0 has values of uint8 and .* row 4"),
+        (lambda images: [*images, np.zeros((3, 3))], "row 0 has values of uint8 and row 4 has"),
     ],
 )
 def test_bad_images_in_a_list_are_named(spoil, message):
