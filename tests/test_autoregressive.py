@@ -252,7 +252,7 @@ def test_parameters_without_effect_are_refused(decoder, name):
         ({"bidirectional": 2}, "'bidirectional' parameter"),
         ({"analyzer": "byte"}, "'analyzer' parameter"),
         ({"analyzer": ("char", "byte")}, "'analyzer' parameter of CharacterTable"),
-        ({"analyzer": ("char",)}, "analyzer must be one for both sides or a pair"),
+        ({"analyzer": ("char",)}, "analyzer must be one value for X and y or a pair"),
         ({"handle_unknown": "skip"}, "'handle_unknown' parameter"),
         ({"normalize": "nfc"}, "'normalize' parameter"),
         ({"max_output_length": 1}, "y has a string of 2 characters in row"),
@@ -470,7 +470,7 @@ def test_onnx_holds_the_greedy_search(learned, tmp_path):
     written, log_proba = session.run(["codes", "log_proba"], {"source": codes})
     np.testing.assert_array_equal(learned.output_table_._strings(written), learned.predict(WORDS))
     np.testing.assert_allclose(np.exp(log_proba), learned.predict_confidence(WORDS), atol=1e-4)
-    with pytest.raises(ValueError, match="format='litert' cannot hold decoder='autoregressive'"):
+    with pytest.raises(ValueError, match="'litert' does not support decoder='autoregressive'"):
         learned.export(tmp_path / "net.tflite", format="litert")
 
 
