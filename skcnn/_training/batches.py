@@ -1,4 +1,4 @@
-"""Batches of samples."""
+"""Generator of shuffled and augmented batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._typing import PyDataset
 
 Array = NDArray[Any]
 
-# Bytes that a pass over the images reads at a time.
+# Maximum bytes of a chunk of rows.
 CHUNK_BYTES = 2**22
 
 # Bytes of the batches that one compiled call trains on.
@@ -33,7 +33,7 @@ def as_batch(X: Array) -> Array:
 
 
 def weight_of_outputs(weight: Array | None, y: Any) -> Array | None:
-    """Return weights of samples with one axis for each of the loss, which has one a place."""
+    """Reshape sample weights to broadcast over the losses, which have one value per position."""
     return None if weight is None else weight.reshape(-1, *(1,) * (y.ndim - 2))
 
 

@@ -289,14 +289,14 @@ class ProgressBar(keras.callbacks.Callback):
     n_batches : int
         Batches per epoch.
     done : int, default=0
-        Epochs that are done.
+        Number of finished epochs.
 
     Attributes
     ----------
     goes_on : bool
-        Whether another phase of the training follows, which shows in the same bar.
+        Whether another phase of the training run follows and uses the same bar.
     remaining : int
-        To be set before that: its epochs.
+        Number of epochs of that phase, to be set before it starts.
     """
 
     def __init__(self, epochs: int, n_batches: int, done: int = 0) -> None:
