@@ -1,4 +1,4 @@
-"""Malformed calls of every estimator: each is refused by a message that says what was wrong.
+"""Malformed calls of every estimator raise an error that names the argument and the problem.
 
 Each row has what is called, the error, and what the message must have: the name of the argument,
 what came and what is expected.
@@ -259,7 +259,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("call", "error", "parts"), BAD.values(), ids=BAD)
-def test_malformed_calls_are_refused_before_tensorflow_sees_them(
+def test_malformed_calls_raise_before_tensorflow_is_called(
     monkeypatch, tmp_path, call, error, parts
 ):
     def runs(*arguments, **options):
