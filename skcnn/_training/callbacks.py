@@ -71,7 +71,7 @@ def make_callbacks(
 
 
 def watches_batches(callbacks: Iterable[keras.callbacks.Callback], phase: str) -> bool:
-    """Tell whether a callback has hooks of the batches of a phase, "train" or "test"."""
+    """Return whether a callback overrides the batch hooks of a phase, "train" or "test"."""
     names = [f"on_{phase}_batch_{when}" for when in ("begin", "end")]
     if phase == "train":
         names += ["on_batch_begin", "on_batch_end"]
@@ -324,7 +324,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
 
     def advance(self, n_batches: int) -> None:
-        """Show that batches are done."""
+        """Advance the bar by finished batches."""
         self.bar.update(n_batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -240,7 +240,7 @@ class TrainingRun:
         return True
 
     def _epochs(self, callbacks: list[keras.callbacks.Callback], verbose: int) -> None:
-        """Train as ``keras.Model.fit`` does, many steps at a time where no callback watches."""
+        """Train like ``keras.Model.fit``; many steps per call unless callbacks watch batches."""
         model, logs = self.network.model, None
         listener = keras.callbacks.CallbackList(
             callbacks,

@@ -17,7 +17,7 @@ SORTED_BATCHES = 16
 
 
 def cut_strings(arrays: tuple[Any, ...], rows: slice, extent: Any) -> tuple[Any, ...]:
-    """Take a batch of strings, up to the end of its longest."""
+    """Slice a batch of strings, truncated to its longest."""
     (source, target), _, *weight = arrays
     target = target[rows, : extent[1]]
     return (source[rows, : extent[0]], target), target, *(each[rows] for each in weight)
@@ -48,7 +48,7 @@ class StringBatches(BatchGenerator):
 
     @property
     def max_steps(self) -> int:
-        """The number of batches that a part may have."""
+        """Maximum number of batches in a part."""
         return max(1, PART_BYTES // int(8 * self.batch_size * self.X.shape[1]))
 
     def read(self, start: int, stop: int) -> Part:
