@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def run_python():
-    """Run code in a new interpreter; give the finished process, which must have succeeded."""
+    """Run code in a new interpreter, check that it succeeds and return the process."""
 
     def run(code, *arguments, timeout=None, **environment):
         done = subprocess.run(
@@ -26,7 +26,7 @@ def run_python():
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the counts that tests record, which would be lost in the output of a process."""
+    """Print the values recorded by passed tests, whose output pytest hides."""
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid}: {name} {value}")

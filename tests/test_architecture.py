@@ -49,7 +49,7 @@ def test_spellings_of_one_network_are_equal(one, other):
     assert canonical(parse(one)) == canonical(parse(other))
 
 
-def test_every_token_is_read():
+def test_parse_reads_every_token():
     layers = parse(
         "CONV-8:5/2 -> RELU -> GELU -> SILU -> TANH -> POOL-3 -> AVGPOOL -> BN -> "
         "RES[CONV-4] -> GAP -> DROPOUT-0.25 -> FC-7 -> FCS"
@@ -81,8 +81,8 @@ def test_every_token_is_read():
         ("FC-" + "9" * 5000 + " -> FCS", 3, "from 1 to"),
         ("CONVV-8 -> FCS", 0, "did you mean CONV-m?"),
         ("WAT -> FCS", 0, "expected one of CONV-m, FC-n"),
-        ("DROPOUT-1 -> FCS", 8, "from 0 to below 1"),
-        ("DROPOUT-1.2.3 -> FCS", 8, "from 0 to below 1"),
+        ("DROPOUT-1 -> FCS", 8, "dropout rate in [0, 1)"),
+        ("DROPOUT-1.2.3 -> FCS", 8, "dropout rate in [0, 1)"),
         ("POOL- -> FCS", 5, "expected the pool size"),
         ("[CONV-8 -> FCS", 14, "expected '->' or ']'"),
         ("[CONV-8]*0 -> FCS", 9, "number of repeats from 1"),
@@ -91,19 +91,19 @@ def test_every_token_is_read():
         ("[" * 30 + "BN" + "]" * 30 + " -> FCS", 21, "nested more than"),
         ("CONV-8 -> -> FCS", 10, "expected a layer"),
         ("CONV-8 FCS", 7, "expected '->' or the end"),
-        ("FCS -> FC-3 -> FCS", 0, "FCS stands only at the end"),
-        ("FC-3 -> INPUT -> FCS", 8, "INPUT stands only at the beginning"),
+        ("FCS -> FC-3 -> FCS", 0, "FCS is only allowed at the end"),
+        ("FC-3 -> INPUT -> FCS", 8, "INPUT is only allowed at the beginning"),
         ("INPUT FCS", 6, "expected '->' after INPUT"),
         ("FC-3 -> CONV-8 -> FCS", 8, "needs an image, but FC-3"),
         ("[CONV-8 -> FC-3]*2 -> FCS", 1, "needs an image, but FC-3"),
         ("GAP -> POOL -> FCS", 7, "needs an image, but GAP"),
-        ("RES[FC-3] -> FCS", 4, "cannot stand inside RES"),
+        ("RES[FC-3] -> FCS", 4, "not allowed in RES"),
         ("RES CONV-8 -> FCS", 4, "expected '[' after RES"),
         ("CONV-8 ->\nCONX-8 -> FCS", 0, "did you mean CONV-m?"),
         ("CONV-² -> FCS", 5, "expected the number of filters"),
     ],
 )
-def test_mistakes_are_shown_with_a_caret(text, column, expected):
+def test_parse_error_points_at_the_mistake(text, column, expected):
     with pytest.raises(ValueError, match=r"^architecture: ") as caught:
         parse(text)
     message, line, caret = str(caught.value).split("\n")
@@ -131,7 +131,7 @@ networks = st.builds(
 
 
 @given(networks)
-def test_canonical_form_is_read_back(layers):
+def test_canonical_round_trip(layers):
     assert parse(canonical(layers)) == layers
 
 
@@ -162,7 +162,7 @@ tokens = st.sampled_from(
 
 @settings(max_examples=500)
 @given(st.text() | st.lists(tokens).map("".join) | st.lists(tokens).map(" -> ".join))
-def test_junk_raises_nothing_but_value_error(text):
+def test_random_text_raises_only_value_error(text):
     try:
         layers = parse(text)
     except ValueError as error:
@@ -182,7 +182,7 @@ def test_every_preset_takes_every_size(preset, shape):
     ("preset", "count"),
     list(zip(PRESETS, [924_910, 82_826, 234_550, 640_502, 1_971_650], strict=True)),
 )
-def test_parameter_counts_of_the_study(preset, count):
+def test_parameter_counts_of_the_presets(preset, count):
     model = build(preset.architecture, (32, 32, 3), n_outputs=10)
     assert sum(weight.numpy().size for weight in model.trainable_weights) == count
 
@@ -244,7 +244,7 @@ def test_standardize_layer_has_zero_mean_and_unit_variance():
         "[RES[CONV-4:1/2 -> POOL-3]]*3 -> FC-2 -> FC-3 -> FCS",
     ],
 )
-def test_the_size_of_a_network_is_known_before_it_is_built(text, batch_norm, fused):
+def test_computed_size_matches_the_built_network(text, batch_norm, fused):
     options = {"batch_norm": batch_norm, "fused": fused, "standardize": True}
     model = build_network(architecture=text, input_shape=(17, 9, 3), n_outputs=4, **options)
     size = _Size(batch_norm, fused)
@@ -266,9 +266,7 @@ def test_the_size_of_a_network_is_known_before_it_is_built(text, batch_norm, fus
         ("RES[RES[RES[" + "RES[BN]]]] -> [RES[BN]]*249 -> FCS", (8, 8, 1), "50[0-9] layers"),
     ],
 )
-def test_networks_that_cannot_be_trained_are_refused_before_they_are_built(
-    monkeypatch, text, shape, problem
-):
+def test_too_large_networks_raise_before_they_are_built(monkeypatch, text, shape, problem):
     def allocates(*arguments, **options):
         raise AssertionError("a layer is made")
 
@@ -277,7 +275,7 @@ def test_networks_that_cannot_be_trained_are_refused_before_they_are_built(
         build(text, shape)
 
 
-def test_the_deepest_network_is_trained():
+def test_network_of_maximum_depth_trains():
     text = f"[TANH]*{MAX_BUILT_LAYERS - 3} -> FCS"
     net = ImageClassifier(text, epochs=1, standardize=False, random_state=0)
     net.fit(np.random.default_rng(0).random((8, 4, 4)), [0, 1] * 4)
@@ -286,13 +284,13 @@ def test_the_deepest_network_is_trained():
 
 
 def poison():
-    """Leave NaN in freed memory, where reading it shows."""
+    """Leave NaN in freed memory, to detect reads of uninitialized memory."""
     for size in 4 ** np.arange(3, 10):
         tf.fill([size], tf.constant(np.nan, tf.bfloat16))
 
 
 def gradients(text, shape, dtype, batch, times=1):
-    """Compute the gradients of a network that is to be trained, from the same weights always."""
+    """Compute the gradients of a training network with fixed weights."""
     model = build_network(
         architecture=text,
         input_shape=shape,
@@ -328,7 +326,7 @@ NARROW = [(5, 1, 1), (300, 1, 3), (1, 1, 8), (17, 2, 3), (4, 3, 16)]
 
 @pytest.mark.parametrize("strides", [1, 2, 3, 5])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 8])
-def test_strided_convolutions_are_right_in_bfloat16(kernel, strides):
+def test_strided_convolution_gradients_in_bfloat16(kernel, strides):
     for shape in [*NARROW, (3, strides, 16)]:
         assert_right_in_bfloat16(f"CONV-8:{kernel}/{strides} -> FCS", shape)
 
@@ -336,7 +334,7 @@ def test_strided_convolutions_are_right_in_bfloat16(kernel, strides):
 @pytest.mark.parametrize(
     ("kernel", "size", "channels"), [(4, 8, 16), (8, 8, 16), (4, 4, 16), (8, 8, 8), (6, 6, 16)]
 )
-def test_patches_as_wide_as_the_image_are_right_in_bfloat16(kernel, size, channels):
+def test_patches_as_wide_as_the_image_in_bfloat16(kernel, size, channels):
     assert_right_in_bfloat16(f"CONV-8:{kernel}/{size} -> FCS", (5, size, channels), batch=3)
 
 
@@ -357,7 +355,7 @@ def test_patches_as_wide_as_the_image_are_right_in_bfloat16(kernel, size, channe
         "RES[CONV-3 -> POOL-4 -> RES[CONV-6/3]]",
     ],
 )
-def test_every_layer_is_right_in_bfloat16_on_narrow_images(layer):
+def test_every_layer_in_bfloat16_on_narrow_images(layer):
     for shape in [(1, 1, 8), (17, 1, 3), (7, 2, 3)]:
         assert_right_in_bfloat16(f"{layer} -> FCS", shape)
 
@@ -383,7 +381,7 @@ def trained_weights(architecture, X, batch_size=16):
         ("RES[CONV-8/2] -> RES[CONV-8 -> POOL] -> RES[CONV-16:5/9]*2 -> FCS", (32, 30), 2),
     ],
 )
-def test_training_in_bfloat16_gives_the_same_bits_every_time(architecture, shape, fits):
+def test_bfloat16_training_is_deterministic(architecture, shape, fits):
     X = np.random.default_rng(0).random((40, *shape))
     first = trained_weights(architecture, X)
     assert all(np.isfinite(weight).all() for weight in first)
@@ -407,7 +405,7 @@ def test_strided_kernels_of_one_pixel_do_not_write_past_their_memory(run_python)
     )
 
 
-def test_a_network_to_train_has_the_weights_and_outputs_of_the_one_to_predict():
+def test_training_network_matches_prediction_network():
     text = "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL]] -> CONV-3/9 -> FCS"
     make = functools.partial(
         build_network,

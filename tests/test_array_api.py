@@ -1,4 +1,4 @@
-"""Arrays of the array API standard, with scikit-learn's dispatch to their library and without."""
+"""Array API inputs, with and without scikit-learn's array API dispatch."""
 
 import array_api_strict as xp
 import numpy as np
@@ -30,7 +30,7 @@ def net():
 
 
 @pytest.mark.parametrize("data", [X, X.astype(np.uint8), X.reshape(60, -1)])
-def test_estimators_take_them(data):
+def test_estimators_accept_array_api_inputs(data):
     expected = net().fit(data, Y)
     strict = xp.asarray(data)
     fitted = net().fit(strict, xp.asarray(Y), xp.asarray(np.ones(60)))
@@ -45,7 +45,7 @@ def test_estimators_take_them(data):
     )
 
 
-def test_batches_and_displays_take_them():
+def test_batches_and_displays_accept_array_api_inputs():
     strict, labels = xp.asarray(X), xp.asarray(Y)
     batches = SampleGenerator(strict, labels, batch_size=4, shuffle=False)
     np.testing.assert_array_equal(batches[0][0], X[:4].astype(np.float32))
@@ -62,7 +62,7 @@ def test_batches_and_displays_take_them():
     np.testing.assert_array_equal(display.images[..., 0], X[:2])
 
 
-def test_arrays_on_a_device_are_refused_by_name():
+def test_arrays_on_a_device_raise():
     fitted = net().fit(X, Y)
     away = xp.asarray(X, device=xp.Device("device1"))
     for call in (fitted.predict, lambda X: net().fit(X, Y), ImageAugmenter().transform):

@@ -26,13 +26,13 @@ EVERYTHING = {
     "mixup": 0.4,
     "cutmix": 0.8,
 }
-# For images of three channels, and in the place of another setting.
+# Tested separately: requires three channels, or replaces another setting.
 OTHERS = {"rand_augment": 0.6, "zoom_range": (0.5, 0.9)}
 
 
 @pytest.fixture(params=["plain", "fused"])
 def path(request, monkeypatch):
-    """Both ways that a batch can take, which draw other numbers."""
+    """Augmentation with and without XLA, which draw different random numbers."""
     if request.param == "fused":
         monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", 1)
 
@@ -48,7 +48,7 @@ def augmented(X, **settings):
 # ImageAugmenter
 
 
-def test_it_changes_nothing_by_default():
+def test_default_augmenter_changes_nothing():
     X = images()
     np.testing.assert_array_equal(ImageAugmenter().transform(X), X)
 
@@ -110,38 +110,38 @@ def test_shifts_are_whole_pixels_up_to_the_range(path):
 def test_rotation_is_in_degrees():
     X = images(300, (9, 9, 1)).astype(float)
     X[:, :, :4] = 0
-    # Up to 5 degrees hardly move a pixel of the middle columns; up to 180 turn all over.
+    # 5 degrees hardly move the pixels of the middle columns, 180 degrees move all.
     little = np.abs(augmented(X, rotation_range=5)[:, 3:6, 1] - X[:, 3:6, 1]).mean()
     much = np.abs(augmented(X, rotation_range=180)[:, 3:6, 1] - X[:, 3:6, 1]).mean()
     assert little < 1 < 30 < much
 
 
-def test_a_part_of_the_image_is_shown_at_a_random_place():
+def test_zoom_range_tuple_crops_at_a_random_place():
     rows, columns = np.mgrid[:33, :33].astype(np.float32)
     X = np.repeat(np.dstack([rows, columns])[None], 200, axis=0)
     changed = augmented(X, zoom_range=(0.5, 0.75))
     spans = changed.max(axis=(1, 2)) - changed.min(axis=(1, 2))
-    # The aspect ratio stays, and so does all that is shown.
+    # The aspect ratio is preserved, and the crop is inside the image.
     np.testing.assert_allclose(spans[:, 0], spans[:, 1], atol=1e-3)
     assert (spans.min() / 32, spans.max() / 32) == pytest.approx((0.5, 0.75), abs=0.02)
     assert changed.min() >= 0
     assert changed.max() <= 32
     assert (changed.min(axis=(1, 2)).min(axis=0) < 1).all()
     assert (changed.max(axis=(1, 2)).max(axis=0) > 31).all()
-    # More than the image: it is a part of what is shown.
+    # Beyond 1, the crop contains the image.
     ones = np.ones((50, 16, 16, 1), np.float32)
     around = augmented(np.concatenate([ones, 0 * ones]), zoom_range=[1.5, 2], fill_mode="constant")
     shares = around[:50].mean(axis=(1, 2, 3))
     assert 0.2 < shares.min() < shares.max() < 0.6
 
 
-def test_rand_augment_is_for_colours():
+def test_rand_augment_requires_three_channels():
     with pytest.raises(ValueError, match="rand_augment changes colours, but X has images of 1"):
         augmented(images(shape=(8, 8, 1)), rand_augment=0.5)
 
 
 def test_cutmix_replaces_a_box_and_mixes_labels_by_its_area():
-    # Every image has a value of its own, so that the share of each shows.
+    # Every image has a different value, which shows its share.
     X = np.repeat(np.arange(32.0)[:, None], 20 * 20, axis=1).reshape(32, 20, 20, 1)
     y, weight = np.eye(32, dtype=np.float32), np.linspace(1, 2, 32)
     options = {"batch_size": 32, "shuffle": False, "random_state": 0}
@@ -150,7 +150,7 @@ def test_cutmix_replaces_a_box_and_mixes_labels_by_its_area():
     assert set(np.unique(changed)) <= set(range(32))
     np.testing.assert_allclose(mixed.sum(axis=1), 1, atol=1e-5)
     shares = np.array([(changed == value).mean(axis=(1, 2, 3)) for value in range(32)]).T
-    # The box has whole pixels.
+    # The box consists of whole pixels.
     np.testing.assert_allclose(shares, mixed, atol=0.1)
     assert (shares.max(axis=1) < 0.95).mean() > 0.05
     *_, total = SampleGenerator(X, y, weight, augmentation=augmentation, **options)[0]
@@ -210,12 +210,12 @@ def test_bad_settings_are_refused(setting, message):
         (np.full((2, 4, 4), np.nan), "X contains NaN"),
     ],
 )
-def test_transform_refuses_what_are_no_images(X, message):
+def test_transform_raises_for_invalid_images(X, message):
     with pytest.raises(ValueError, match=message):
         ImageAugmenter(horizontal_flip=True).transform(X)
 
 
-def test_it_is_a_parameter_and_no_pipeline_step():
+def test_augmenter_is_not_a_pipeline_step():
     augmenter = ImageAugmenter(cutout=0.2)
     net = clone(MiniCNN(augmentation=augmenter)).set_params(augmentation__mixup=0.5)
     assert (net.augmentation.cutout, net.augmentation.mixup) == (0.2, 0.5)
@@ -225,7 +225,7 @@ def test_it_is_a_parameter_and_no_pipeline_step():
         make_pipeline(augmenter, net).fit(images(), [0, 1] * 4)
 
 
-def test_settings_need_an_augmenter():
+def test_nested_parameters_require_an_augmenter():
     with pytest.raises(ValueError, match=r"augmentation__mixup cannot be set, because .* is None"):
         MiniCNN().set_params(augmentation__mixup=0.2)
     net = MiniCNN().set_params(augmentation=ImageAugmenter(), augmentation__mixup=0.2)
@@ -251,7 +251,7 @@ def epochs_of(batches, n):
     return orders
 
 
-def test_every_row_comes_once_an_epoch_in_a_new_order():
+def test_each_epoch_has_every_row_in_a_new_order():
     X = np.arange(50) * 2
     first, second = epochs_of(SampleGenerator(X, X + 1, batch_size=8, random_state=0), 2)
     np.testing.assert_array_equal(np.sort(first), X + 1)
@@ -285,7 +285,7 @@ def test_unshuffled_batches_keep_the_order():
         np.testing.assert_array_equal(order, X)
 
 
-def test_a_batch_is_augmented_anew_every_epoch():
+def test_augmentation_differs_between_epochs():
     X = images(6)
     batches = SampleGenerator(
         X, np.arange(6), batch_size=6, shuffle=False, augmentation=ImageAugmenter(cutout=0.3)
@@ -297,7 +297,7 @@ def test_a_batch_is_augmented_anew_every_epoch():
     assert not np.array_equal(first[0] == 127.5, first[1] == 127.5)
 
 
-def test_resuming_continues_where_the_state_was_taken():
+def test_restored_state_continues_the_stream():
     X = images(10)
     options = {"batch_size": 4, "augmentation": ImageAugmenter(**EVERYTHING)}
     batches = SampleGenerator(X, np.eye(10), random_state=None, **options)
@@ -340,11 +340,11 @@ def trained_weights(workers, **options):
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_trains_a_bare_model_alike(workers):
+def test_number_of_workers_does_not_change_training(workers):
     np.testing.assert_array_equal(trained_weights(workers), trained_weights(1))
 
 
-def test_whole_batches_of_large_data_are_fused(monkeypatch):
+def test_full_batches_of_large_data_use_xla(monkeypatch):
     X, y = images(30), np.arange(30)
     monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", X.size)
     options = {"batch_size": 16, "random_state": 0, "shuffle": False}
@@ -375,7 +375,7 @@ def test_mixup_mixes_labels_and_weights_by_the_shares_of_the_images(path):
             np.testing.assert_allclose(targets, share @ np.eye(5)[y], atol=1e-6)
             continue
         np.testing.assert_allclose(rest[0], share @ weight, atol=1e-6)
-        # What the loss adds up: weight times target.
+        # The loss sums weight times target.
         np.testing.assert_allclose(
             targets * rest[0][:, None], share @ (weight[:, None] * np.eye(5)[y]), atol=1e-5
         )
@@ -438,7 +438,7 @@ def test_bad_arguments_are_refused(arguments, message):
 @pytest.mark.parametrize(
     ("dtype", "expected"), [("uint8", "uint8"), ("int16", "float32"), ("float64", "float32")]
 )
-def test_bytes_stay_bytes_until_the_network(dtype, expected):
+def test_uint8_batches_stay_uint8(dtype, expected):
     assert as_batch(np.zeros(3, dtype)).dtype == expected
 
 
@@ -446,7 +446,7 @@ def test_bytes_stay_bytes_until_the_network(dtype, expected):
 
 
 class Watched(BatchGenerator):
-    """Keeps what every generator was asked to do and every batch it gave."""
+    """Record the options and the batches of every generator."""
 
     made: ClassVar[list["Watched"]] = []
 
@@ -505,12 +505,12 @@ def test_no_augmented_sample_reaches_scoring_or_prediction(watched):
     np.testing.assert_array_equal(fitted.predict_proba(DIGITS), probability)
     assert fitted.score(DIGITS, TARGET) == np.mean(probability.argmax(axis=1) == TARGET)
     assert len(watched) == n_generators
-    # The network itself has no layer that could change images: it gives the same by hand.
+    # The network has no augmentation layers: a direct call gives the same.
     by_hand = fitted.model_(DIGITS[:, :, :, None].astype(np.float32), training=False)
     np.testing.assert_allclose(by_hand, probability, atol=1e-6)
 
 
-def test_two_folds_see_different_streams_under_one_seed(watched):
+def test_folds_get_different_augmentation_with_one_seed(watched):
     search = GridSearchCV(
         net(), {"augmentation__cutout": [0.4]}, cv=StratifiedKFold(2), refit=False
     )
@@ -520,14 +520,14 @@ def test_two_folds_see_different_streams_under_one_seed(watched):
     boxes = [np.concatenate(batches.given) == 8 for batches in (one, other)]
     size = min(map(len, boxes))
     assert not np.array_equal(boxes[0][:size], boxes[1][:size])
-    # and the same fold sees the same again
+    # the same fold gets the same augmentation
     watched.clear()
     train = next(iter(StratifiedKFold(2).split(DIGITS, TARGET)))[0]
     net().fit(DIGITS[train], TARGET[train])
     np.testing.assert_array_equal(np.concatenate(watched[0].given) == 8, boxes[0])
 
 
-def test_mixup_learns_with_labels_and_weights_of_all_kinds():
+def test_mixup_with_all_kinds_of_labels_and_weights():
     names = np.array([f"digit {digit}" for digit in TARGET])
     weight = np.where(TARGET < 5, 1.0, 3.0)
     for options in ({}, {"class_weight": "balanced", "label_smoothing": 0.1}):
@@ -536,7 +536,7 @@ def test_mixup_learns_with_labels_and_weights_of_all_kinds():
         assert fitted.score(DIGITS, names) > 0.9
 
 
-def test_searched_settings_change_the_fit():
+def test_searched_augmentation_parameters_change_the_fit():
     search = GridSearchCV(
         net(epochs=6), {"augmentation__rotation_range": [0, 180]}, cv=2, refit=False
     ).fit(DIGITS, TARGET)

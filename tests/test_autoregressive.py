@@ -1,4 +1,4 @@
-"""Strings that are written one character after the other."""
+"""Seq2SeqRNN with the autoregressive decoder."""
 
 import copy
 import itertools
@@ -29,25 +29,25 @@ def net(**parameters):
 
 @pytest.fixture(scope="module")
 def learned():
-    """A network that writes every character twice."""
+    """A network that has learned to repeat every character."""
     return net(epochs=80, hidden_size=32, learning_rate=0.01, batch_size=8).fit(WORDS, TWICE)
 
 
 @pytest.fixture(scope="module")
 def rough():
-    """Networks of every decoder that have learned little, so that all answers are possible."""
+    """Networks of every decoder after little training, so that no output has probability 0."""
     return {
         name: net(decoder=name, epochs=1, hidden_size=8).fit(WORDS, WORDS) for name in DECODERS
     }
 
 
-def test_it_learns_and_writes_longer_strings_than_it_was_trained_on(learned):
+def test_learns_and_predicts_longer_strings_than_in_training(learned):
     assert learned.score(WORDS, TWICE) == 1
     assert learned.predict(["abbab", "babab"]).tolist() == ["aabbbbaabb", "bbaabbaabb"]
     assert max(map(len, TWICE)) == 8
 
 
-def test_it_is_the_default_and_its_size_is_known(learned):
+def test_autoregressive_is_the_default_decoder(learned):
     assert Seq2SeqRNN().decoder == learned.decoder_ == "autoregressive"
     names = [layer.name for layer in learned.model_.layers]
     assert {"source", "encoder", "decoder", "logit"} <= set(names)
@@ -56,9 +56,7 @@ def test_it_is_the_default_and_its_size_is_known(learned):
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("embedding_size", [None, 5])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_networks_read_padding_as_nothing_and_step_as_they_were_trained(
-    cell, embedding_size, bidirectional
-):
+def test_padding_is_ignored_and_steps_match_teacher_forcing(cell, embedding_size, bidirectional):
     options = {"decoder": "autoregressive", "cell": cell, "hidden_size": 4, "n_layers": 3}
     options |= {"input_shape": (None, 7), "output_shape": (None, 6), "dropout": 0.1}
     options |= {"bidirectional": bidirectional, "embedding_size": embedding_size}
@@ -134,7 +132,7 @@ def test_best_sequences_of_independent_places():
     assert codes[0].tolist() == [[1, 0], [1, 1], [2, 0], [1, 2]]
 
 
-def test_predictions_do_not_depend_on_what_is_predicted_together(learned):
+def test_predictions_do_not_depend_on_other_rows(learned):
     words = np.concatenate([WORDS, ["ab" * n for n in range(1, 9)], [""]])
     together = learned.predict_proba(words)
     assert together.shape == (len(words), 8, 3)
@@ -145,7 +143,7 @@ def test_predictions_do_not_depend_on_what_is_predicted_together(learned):
     assert learned.predict(words).tolist() == singly
 
 
-def test_batches_to_predict_are_bounded_by_their_length():
+def test_prediction_batches_are_bounded_by_length():
     codes = np.zeros((100, 4000), np.uint16)
     for row in range(100):
         codes[row, : 40 * row + 1] = 1
@@ -161,7 +159,7 @@ def test_batches_to_predict_are_bounded_by_their_length():
     assert len(shapes) > 5
 
 
-def test_predictions_of_other_lengths_trace_nothing_again(monkeypatch):
+def test_prediction_of_new_lengths_does_not_retrace(monkeypatch):
     traces = []
     call = skcnn.sequence.layers.Encoder.call
     monkeypatch.setattr(
@@ -178,7 +176,7 @@ def test_predictions_of_other_lengths_trace_nothing_again(monkeypatch):
     assert len(traces) == n_traces
 
 
-def test_batches_hold_strings_of_about_one_length():
+def test_batches_group_strings_of_similar_length():
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 30, 400)
     codes = (np.arange(31) < lengths[:, None]).astype(np.uint16)
@@ -252,7 +250,7 @@ def test_parameters_without_effect_are_refused(decoder, name):
         ({"bidirectional": 2}, "'bidirectional' parameter"),
         ({"analyzer": "byte"}, "'analyzer' parameter"),
         ({"analyzer": ("char", "byte")}, "'analyzer' parameter of CharacterTable"),
-        ({"analyzer": ("char",)}, "analyzer must be one for both sides or a pair"),
+        ({"analyzer": ("char",)}, "analyzer must be one value for X and y or a pair"),
         ({"handle_unknown": "skip"}, "'handle_unknown' parameter"),
         ({"normalize": "nfc"}, "'normalize' parameter"),
         ({"max_output_length": 1}, "y has a string of 2 characters in row"),
@@ -266,7 +264,7 @@ def test_bad_parameters_are_refused(parameters, message):
         net(**parameters).fit(X, Y)
 
 
-def test_small_batches_for_few_samples():
+def test_auto_batch_size_is_small_for_few_samples():
     sizes = [DECODERS["autoregressive"].batch_size(n) for n in (10, 2500, 6000, 45_000, 10**6)]
     assert sizes == [8, 8, 16, 64, 64] or sizes == [8, 8, 32, 64, 64]
     assert DECODERS["repeat"].batch_size(10) == 64
@@ -275,7 +273,7 @@ def test_small_batches_for_few_samples():
 # Strings
 
 
-def test_words_are_written_for_characters():
+def test_characters_to_words():
     words = ["one", "two", "three", "four"] * 4
     spoken = ["W AH N", "T UW", "TH R IY", "F AO R"] * 4
     fitted = net(analyzer=("char", "word"), epochs=60, batch_size=8, learning_rate=0.02)
@@ -287,14 +285,14 @@ def test_words_are_written_for_characters():
     assert again.predict(["four"]).tolist() == ["F AO R"]
 
 
-def test_words_on_both_sides():
+def test_words_to_words():
     fitted = net(analyzer="word", decoder="attention").fit(["a  b", "c a"], ["x y", "y"])
     assert fitted.input_table_.characters_.tolist() == ["", "a", "b", "c"]
     with pytest.raises(ValueError, match="unknown word 'ab' at position 1 of 'a ab' in row 0"):
         fitted.predict(["a ab"])
 
 
-def test_folds_with_other_characters_and_lengths_have_a_score():
+def test_handle_unknown_ignore_scores_all_folds():
     words = np.array(["ab", "ba", "abb", "xyxyxyxy"] * 3)
     folds = [(np.arange(12)[words != "xyxyxyxy"], np.flatnonzero(words == "xyxyxyxy"))]
     for decoder in DECODERS:
@@ -317,7 +315,7 @@ def test_unknown_characters_count_as_wrong_in_the_validation(decoder):
     assert fitted.history_["val_character_error_rate"][-1] >= 0.25
 
 
-def test_characters_that_may_come_are_given_for_each_side():
+def test_characters_parameter_as_a_pair():
     fitted = net(characters=("0123456789+", "0123456789-")).fit(X, Y)
     assert "-" in fitted.output_table_.characters_
     assert "-" not in fitted.input_table_.characters_
@@ -325,7 +323,7 @@ def test_characters_that_may_come_are_given_for_each_side():
     assert words.output_table_.characters_.tolist() == ["", "x", "y"]
 
 
-def test_normal_forms_are_one():
+def test_normalize_unifies_unicode_forms():
     composed, decomposed = ["é", "e", "è"] * 4, ["e\u0301", "e", "e\u0300"] * 4
     fitted = net(normalize="NFC", epochs=60, batch_size=4, learning_rate=0.02)
     fitted.fit(decomposed, composed)
@@ -334,7 +332,7 @@ def test_normal_forms_are_one():
     assert fitted.score(composed, decomposed) == 1
 
 
-def test_lengths_are_bounded(learned):
+def test_maximum_lengths(learned):
     short = net(max_output_length=9, max_input_length=5).fit(WORDS, TWICE)
     assert max(map(len, short.predict(WORDS))) <= 9
     with pytest.raises(ValueError, match="X has a string of 6 characters"):
@@ -346,10 +344,10 @@ def test_lengths_are_bounded(learned):
     assert classic.model_.output_shape == (None, 9, 3)
 
 
-# Around it
+# History, search, persistence and export
 
 
-def test_history_has_what_prediction_reaches():
+def test_history_matches_prediction():
     fitted = net(epochs=3).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     guesses = fitted.predict(X[:20])
     history = fitted.history_
@@ -359,7 +357,7 @@ def test_history_has_what_prediction_reaches():
     assert len(history["val_character_error_rate"]) == 3
 
 
-def test_samples_are_shown(capsys):
+def test_show_samples_prints(capsys):
     fitted = net(show_samples=2).fit(X, Y, X_val=X[:20], y_val=Y[:20])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
@@ -367,7 +365,7 @@ def test_samples_are_shown(capsys):
     assert fitted.predict(X[1:2])[0] in lines[-1]
 
 
-def test_weights_of_samples():
+def test_sample_weights():
     weight = np.ones(55)
     weight[::2] = 0
     spoilt = np.where(weight > 0, Y, "9")
@@ -386,7 +384,7 @@ def test_search_over_decoders():
     assert search.predict(X).shape == (55,)
 
 
-def test_training_resumes_bit_for_bit(tmp_path):
+def test_resumed_training_is_bit_identical(tmp_path):
     class Stop(skcnn.base.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
@@ -400,7 +398,7 @@ def test_training_resumes_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(resumed.predict_log_proba(X, Y), whole.predict_log_proba(X, Y))
 
 
-def test_warm_start_and_partial_fit_go_on(learned):
+def test_warm_start_and_partial_fit_continue(learned):
     warm = copy.deepcopy(learned).set_params(warm_start=True, epochs=1)
     assert warm.fit(WORDS, TWICE).n_iter_ == 81
     assert warm.history_["loss"][-1] < learned.history_["loss"][0] / 2
@@ -409,7 +407,7 @@ def test_warm_start_and_partial_fit_go_on(learned):
     assert net().partial_fit(X, Y).partial_fit(X, Y).n_iter_ == 2
 
 
-def test_files_and_copies(learned, tmp_path):
+def test_save_pickle_and_copy(learned, tmp_path):
     expected = learned.predict_proba(WORDS)
     learned.save(tmp_path / "net.skcnn")
     loaded = skcnn.load(tmp_path / "net.skcnn")
@@ -462,7 +460,7 @@ def test_a_saved_model_has_encoder_and_step(learned, tmp_path):
     np.testing.assert_array_equal(strings, learned.predict(WORDS))
 
 
-def test_onnx_holds_the_greedy_search(learned, tmp_path):
+def test_onnx_contains_greedy_search(learned, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     learned.export(tmp_path / "net.onnx")
     session = runtime.InferenceSession(tmp_path / "net.onnx")
@@ -470,7 +468,7 @@ def test_onnx_holds_the_greedy_search(learned, tmp_path):
     written, log_proba = session.run(["codes", "log_proba"], {"source": codes})
     np.testing.assert_array_equal(learned.output_table_._strings(written), learned.predict(WORDS))
     np.testing.assert_allclose(np.exp(log_proba), learned.predict_confidence(WORDS), atol=1e-4)
-    with pytest.raises(ValueError, match="format='litert' cannot hold decoder='autoregressive'"):
+    with pytest.raises(ValueError, match="'litert' does not support decoder='autoregressive'"):
         learned.export(tmp_path / "net.tflite", format="litert")
 
 
@@ -478,7 +476,7 @@ def test_onnx_holds_the_greedy_search(learned, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{}, {"reverse_input": True}, {"decoder": "attention"}])
-def test_attention_is_drawn_for_what_is_read_and_written(options):
+def test_attention_display_shows_inputs_and_outputs(options):
     fitted = net(epochs=3, **options).fit(WORDS, TWICE)
     display = skcnn.AttentionDisplay.from_estimator(fitted, "abba")
     assert list(display.inputs) == ["a", "b", "b", "a"]

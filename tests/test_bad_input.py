@@ -1,4 +1,4 @@
-"""Malformed calls of every estimator: each is refused by a message that says what was wrong.
+"""Malformed calls of every estimator raise an error that names the argument and the problem.
 
 Each row has what is called, the error, and what the message must have: the name of the argument,
 what came and what is expected.
@@ -200,7 +200,7 @@ BAD = {
     "notation unknown": (fit(architecture="CONF-8 -> FCS"), ValueError, ["architecture", "CONF", "did you mean CONV-m", r"\^"]),
     "notation without FCS": (fit(architecture="CONV-8"), ValueError, ["architecture", "expected '-> FCS'", r"\^"]),
     "notation zero": (fit(architecture="CONV-0 -> FCS"), ValueError, ["architecture", "from 1 to", r"\^"]),
-    "notation rate": (fit(architecture="DROPOUT-1 -> FCS"), ValueError, ["architecture", "dropout rate from 0 to below 1"]),
+    "notation rate": (fit(architecture="DROPOUT-1 -> FCS"), ValueError, ["architecture", r"dropout rate in \[0, 1\)"]),
     "notation bracket": (fit(architecture="[CONV-8 -> FCS"), ValueError, ["architecture", "'->' or ']'"]),
     "notation order": (fit(architecture="FC-8 -> CONV-8 -> FCS"), ValueError, ["architecture", "CONV-8 needs an image"]),
     "notation huge": (fit(architecture="[[CONV-1]*999]*999 -> FCS"), ValueError, ["architecture", "more than 1000 layers"]),
@@ -259,7 +259,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("call", "error", "parts"), BAD.values(), ids=BAD)
-def test_malformed_calls_are_refused_before_tensorflow_sees_them(
+def test_malformed_calls_raise_before_tensorflow_is_called(
     monkeypatch, tmp_path, call, error, parts
 ):
     def runs(*arguments, **options):

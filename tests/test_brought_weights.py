@@ -1,4 +1,4 @@
-"""Networks whose builders bring weights, such as those of a pretrained block."""
+"""Builders of networks that set weights, such as those of a pretrained block."""
 
 import hashlib
 import pickle
@@ -137,14 +137,14 @@ def test_a_frozen_block_keeps_its_weights_bit_for_bit(net, weights):
 
 
 @pytest.mark.parametrize("trainable", [False, True])
-def test_a_second_fit_starts_from_the_brought_weights_in_the_same_network(
+def test_second_fit_reuses_the_network_and_its_initial_weights(
     net, weights, trainable, monkeypatch
 ):
     net.set_params(trainable=trainable)
     first = net.fit(X, Y)._state.weights
     assert same(block_of(net), weights) is not trainable
     assert len(POOL._idle) == 1
-    # No network is built again but the one without weights that predicts.
+    # Only the prediction network, without weights, is built again.
     monkeypatch.setattr("skcnn._training.pool.CompiledNetwork", None)
     assert same(clone(net).fit(X, Y)._state.weights, first)
     other = clone(net).set_params(random_state=1).fit(X, Y)
@@ -152,21 +152,21 @@ def test_a_second_fit_starts_from_the_brought_weights_in_the_same_network(
     assert same(net.fit(X, Y)._state.weights, first)
 
 
-def test_a_warm_start_goes_on_in_the_same_network(net, monkeypatch):
+def test_warm_start_reuses_the_network(net, monkeypatch):
     whole = clone(net).set_params(trainable=True).fit(X, Y).partial_fit(X, Y)
     net.set_params(trainable=True).fit(X, Y)
     monkeypatch.setattr("skcnn._training.pool.CompiledNetwork", None)
     assert same(net.partial_fit(X, Y)._state.weights, whole._state.weights)
 
 
-def test_layers_inside_a_block_have_seeds_of_their_own(net):
+def test_layers_inside_a_block_have_different_seeds(net):
     states = [net.set_params(random_state=seed).fit(X, Y)._state.seeds for seed in (0, 1, 0)]
     assert [len(seeds) for seeds in states] == [1, 1, 1]
     assert same(states[0], states[2])
     assert not same(states[0], states[1])
 
 
-def test_other_weights_are_another_network(net, weights):
+def test_different_weights_use_another_network(net, weights):
     probability = net.fit(X, Y)._outputs(X)
     np.savez(net.path, *[weight / 2 for weight in weights])
     other = clone(net).fit(X, Y)
@@ -177,7 +177,7 @@ def test_other_weights_are_another_network(net, weights):
         net.fit(X, Y)
 
 
-def test_a_saved_network_needs_no_weights_from_elsewhere(net, weights, tmp_path):
+def test_saved_network_loads_without_the_weights_file(net, weights, tmp_path):
     net.set_params(trainable=True).fit(X, Y)
     file = Path(net.path)
     content = file.read_bytes()
@@ -188,12 +188,12 @@ def test_a_saved_network_needs_no_weights_from_elsewhere(net, weights, tmp_path)
         np.testing.assert_array_equal(again._outputs(X), net._outputs(X))
         assert same(block_of(again), block_of(net))
         assert again.partial_fit(X, Y).n_iter_ == 3
-    # What continues without the file leaves no network without weights to those that start.
+    # A fit that continues without the file must not pool its network for fits that start.
     file.write_bytes(content)
     assert same(fresh.fit(X, Y)._state.weights, net._state.weights)
 
 
-def test_estimators_and_pools_hold_no_weights_of_the_plan(net):
+def test_estimators_and_pool_release_the_weights_of_the_plan(net):
     net.fit(X, Y)
     assert net._plan.keyed["weights"] == Keyed(None, net.key_)
     assert net._plan.keyed["weights"].value is None
@@ -201,7 +201,7 @@ def test_estimators_and_pools_hold_no_weights_of_the_plan(net):
     assert key[0].keyed["weights"].value is None
 
 
-def test_layers_without_brought_weights_are_drawn_even_if_they_are_frozen():
+def test_frozen_layers_without_own_weights_are_reinitialized():
     arguments = {"n_outputs": 3, "weights": None, "trainable": False}
     drawn = []
     for seed in (0, 0, 1):
@@ -217,7 +217,7 @@ def test_layers_without_brought_weights_are_drawn_even_if_they_are_frozen():
     assert not same(drawn[0], drawn[2])
 
 
-def test_states_without_seeds_are_those_of_recurrent_networks_of_earlier_versions():
+def test_only_old_recurrent_networks_load_without_seeds():
     plan = Plan(build, (("n_outputs", 3), ("weights", Keyed(None, "a")), ("trainable", False)))
     model = plan.model()
     values, (seed,) = model.get_weights(), seed_variables(model)

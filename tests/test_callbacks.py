@@ -1,4 +1,4 @@
-"""Callbacks of the user: their own objects, and no fight over the learning rate."""
+"""Callbacks of the user: they are not copied, and do not compete for the learning rate."""
 
 import tempfile
 import threading
@@ -50,7 +50,7 @@ class Locked(keras.callbacks.Callback):
 
 
 @KINDS
-def test_callbacks_are_the_objects_that_were_given(fitted):
+def test_callbacks_are_not_copied(fitted):
     history, mine = keras.callbacks.History(), Locked()
     callbacks = [history, [mine]]
     estimator = fitted(callbacks=callbacks)
@@ -73,7 +73,7 @@ def test_the_model_of_a_callback_is_the_fitted_network_after_a_fit(fitted):
         np.testing.assert_array_equal(one, kept)
 
 
-def test_a_clone_has_callbacks_of_its_own():
+def test_clone_copies_callbacks():
     stopping = keras.callbacks.EarlyStopping("loss")
     original = net(callbacks=[stopping]).fit(X, Y)
     copy = clone(original).set_params(epochs=1).fit(X, Y)
@@ -95,7 +95,7 @@ def test_a_search_with_callbacks_builds_one_network(monkeypatch):
 
 
 class Changes(keras.callbacks.Callback):
-    """Change the network at a certain time, as a user might."""
+    """Change the network in a given hook."""
 
     def __init__(self, when, what):
         super().__init__()
@@ -117,11 +117,11 @@ WHEN = ["on_train_begin", "on_epoch_end", "on_train_end"]
 
 @pytest.mark.parametrize(
     ("when", "what"),
-    # Keras itself cannot go on when it is compiled anew between epochs.
+    # Keras itself fails if the model is compiled between epochs.
     [(when, what) for when in WHEN for what in ("trainable", "momentum")]
     + [("on_train_begin", "compile"), ("on_train_end", "compile")],
 )
-def test_what_a_callback_changes_does_not_reach_other_fits(what, when):
+def test_changes_by_a_callback_do_not_affect_other_fits(what, when):
     settings = {"optimizer": "sgd", "optimizer__momentum": 0.9, "epochs": 2}
     settings["learning_rate_schedule"] = "constant"
     expected = net(**settings).fit(X, Y).predict_proba(X)
@@ -133,7 +133,7 @@ def test_what_a_callback_changes_does_not_reach_other_fits(what, when):
     np.testing.assert_array_equal(net(**settings).fit(X, Y).predict_proba(X), expected)
 
 
-def test_a_pruner_prunes():
+def test_optuna_pruning():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         direction="maximize",
@@ -175,7 +175,7 @@ SCHEDULES = [
 @KINDS
 @pytest.mark.parametrize("make", [scheduler, plateau])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=["one_cycle", "cosine", "keras", "optimizer"])
-def test_two_that_set_the_learning_rate_are_refused(fitted, make, schedule):
+def test_callback_and_schedule_that_set_the_learning_rate_raise(fitted, make, schedule):
     with pytest.raises(ValueError, match=r"learning_rate_schedule='constant'") as refused:
         fitted(callbacks=[[make()]], **schedule)
     assert type(make()).__name__ in str(refused.value)
@@ -195,12 +195,12 @@ class SetsRate(keras.callbacks.Callback):
     ["on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
      "on_train_batch_end"],
 )  # fmt: skip
-def test_any_callback_that_sets_a_scheduled_rate_is_noticed(when):
+def test_callback_that_overrides_a_scheduled_rate_raises(when):
     with pytest.raises(ValueError, match=r"set the learning rate to 0\.5.*'constant'"):
         net(callbacks=[SetsRate(when)]).fit(X, Y)
 
 
-def test_the_recorded_rate_is_that_of_the_step():
+def test_history_records_the_learning_rate_of_the_step():
     seen = []
 
     class Sees(keras.callbacks.Callback):
@@ -217,11 +217,11 @@ def test_the_recorded_rate_is_that_of_the_step():
     np.testing.assert_allclose(fitted.history_["learning_rate"], [0.05, 0.0125, 0.003125])
 
 
-# Early stopping of the user's own
+# EarlyStopping passed by the user
 
 
 class Scores(keras.callbacks.Callback):
-    """Log a score that is best in a certain epoch."""
+    """Log a score that is best in a given epoch."""
 
     def __init__(self, best):
         super().__init__()
@@ -233,7 +233,7 @@ class Scores(keras.callbacks.Callback):
 
 @KINDS
 @pytest.mark.parametrize("best", [0, 1, 2])
-def test_best_iteration_is_that_which_a_users_early_stopping_restored(fitted, best):
+def test_best_iteration_of_user_early_stopping(fitted, best):
     weights = {}
 
     class Keeps(keras.callbacks.Callback):
@@ -256,7 +256,7 @@ def test_best_iteration_is_that_which_a_users_early_stopping_restored(fitted, be
 
 
 @pytest.mark.parametrize("value", ["good", "1.5", None, [1, 2], {}], ids=repr)
-def test_what_is_no_number_is_named(value):
+def test_non_numeric_logs_raise(value):
     class Logs(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             logs["mine"] = value
@@ -277,7 +277,7 @@ class CheckpointOfEachFit(keras.callbacks.ModelCheckpoint):
         self.filepath = tempfile.mkdtemp(dir=self.folder) + "/best.keras"
 
 
-def test_callbacks_that_write_files_can_tell_the_fits_of_a_search_apart(tmp_path):
+def test_callbacks_can_write_one_file_per_fit_of_a_search(tmp_path):
     estimator = net(epochs=1, callbacks=[CheckpointOfEachFit(str(tmp_path))])
     search = GridSearchCV(estimator, {"learning_rate": [0.01, 0.1]}, cv=2).fit(X, Y)
     written = sorted(path.relative_to(tmp_path).name for path in tmp_path.glob("*/*"))

@@ -1,4 +1,4 @@
-"""Trainings that are broken off, in every way a process can die, and go on."""
+"""Training runs that are interrupted in various ways and resumed from checkpoints."""
 
 import os
 import re
@@ -51,7 +51,7 @@ class CountsEpochs(keras.callbacks.Callback):
 
 
 def broken_off(make, X, y, folder, epoch):
-    """Let an exception out of the middle of an epoch."""
+    """Raise an exception in the middle of an epoch."""
 
     class Breaks(keras.callbacks.Callback):
         def on_epoch_begin(self, number, logs=None):
@@ -92,7 +92,7 @@ def assert_same(one, other):
         {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1, "epochs": 4},
     ],
 )
-def test_a_training_goes_on_bit_for_bit(tmp_path, parameters):
+def test_resumed_training_is_bit_identical(tmp_path, parameters):
     whole = net(**parameters).fit(X, Y)
     for epoch in (1, 2):
         broken_off(lambda **more: net(**parameters, **more), X, Y, tmp_path, epoch)
@@ -103,7 +103,7 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, parameters):
     assert_same(again, whole)
 
 
-def test_strings_go_on_too(tmp_path):
+def test_resumed_training_of_strings_is_bit_identical(tmp_path):
     def make(**more):
         return Seq2SeqRNN(hidden_size=8, epochs=4, random_state=0, batch_size=16, **more)
 
@@ -112,7 +112,7 @@ def test_strings_go_on_too(tmp_path):
     assert_same(make(checkpoint_dir=str(tmp_path)).fit(QUESTIONS, ANSWERS), whole)
 
 
-def test_a_training_without_a_seed_goes_on_with_the_one_it_drew(tmp_path):
+def test_resume_without_random_state_keeps_the_drawn_seed(tmp_path):
     broken_off(lambda **more: net(random_state=None, **more), X, Y, tmp_path, 3)
     before = saved(tmp_path)
     again = net(random_state=None, checkpoint_dir=tmp_path).fit(X, Y)
@@ -120,7 +120,7 @@ def test_a_training_without_a_seed_goes_on_with_the_one_it_drew(tmp_path):
     assert_same(again, net(random_state=before["seed"]).fit(X, Y))
 
 
-def test_an_equal_optimizer_is_the_same(tmp_path):
+def test_equal_optimizers_resume(tmp_path):
     for _ in range(2):
         optimizer = keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 20))
         settings = {"epochs": 1, "learning_rate_schedule": "constant", "checkpoint_dir": tmp_path}
@@ -129,7 +129,7 @@ def test_an_equal_optimizer_is_the_same(tmp_path):
         net(optimizer=keras.optimizers.SGD(0.1), **settings).fit(X, Y)
 
 
-def test_a_finished_training_is_not_repeated(tmp_path):
+def test_finished_training_is_not_repeated(tmp_path):
     parameters = {"early_stopping": True, "n_iter_no_change": 2, "epochs": 12}
     whole = net(**parameters, checkpoint_dir=tmp_path).fit(X, Y)
     again = net(**parameters, checkpoint_dir=tmp_path, callbacks=[CountsEpochs()]).fit(X, Y)
@@ -137,7 +137,7 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     assert_same(again, whole)
 
 
-def test_a_training_goes_on_for_other_predictions(tmp_path):
+def test_resume_with_other_prediction_parameters(tmp_path):
     broken_off(net, X, Y, tmp_path, 2)
     again = net(checkpoint_dir=tmp_path, flip_averaging=True).fit(X, Y)
     assert_same(again, net().fit(X, Y))
@@ -155,7 +155,7 @@ def test_a_training_goes_on_for_other_predictions(tmp_path):
         ({"early_stopping": True, "scoring": "f1_macro"}, "scoring"),
     ],
 )
-def test_another_training_is_refused(tmp_path, change, named):
+def test_resume_with_other_parameters_raises(tmp_path, change, named):
     net(checkpoint_dir=tmp_path, epochs=2).fit(X, Y)
     before = (tmp_path / NAME).read_bytes()
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_another_training_is_refused(tmp_path, change, named):
     assert (tmp_path / NAME).read_bytes() == before
 
 
-def test_other_data_is_refused(tmp_path):
+def test_resume_with_other_data_raises(tmp_path):
     net(checkpoint_dir=tmp_path, epochs=1).fit(X, Y)
     for arguments, named in [
         ((X[::-1], Y), "X"),
@@ -206,7 +206,7 @@ def paths_in(folder):
     return paths, [path.split("/")[-2] for path in paths]
 
 
-def test_changed_files_are_other_data(tmp_path, files):
+def test_resume_with_changed_files_raises(tmp_path, files):
     paths, labels = paths_in(files)
     folder = tmp_path / "checkpoint"
     for _ in range(2):
@@ -218,7 +218,7 @@ def test_changed_files_are_other_data(tmp_path, files):
         net(checkpoint_dir=folder, epochs=1).fit(paths, labels)
 
 
-def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
+def test_resume_with_touched_or_moved_files(tmp_path, files):
     folder = tmp_path / "checkpoint"
 
     def fit(paths, labels):
@@ -230,7 +230,7 @@ def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
         os.utime(path, (1, 1))
     files.rename(tmp_path / "moved")
     assert_same(fit(*paths_in(tmp_path / "moved")), first)
-    # Files to validate on are compared by what is in them, too.
+    # Validation files are compared by their contents, too.
     paths, labels = paths_in(tmp_path / "moved")
     with pytest.raises(ValueError, match="different X_val and y_val"):
         net(checkpoint_dir=folder, epochs=2, early_stopping=True).fit(
@@ -241,7 +241,7 @@ def test_files_that_were_touched_or_moved_are_the_same_data(tmp_path, files):
 SPLIT = {"early_stopping": True, "validation_fraction": 0.3}
 GIVEN = {"early_stopping": True, "validates": True}  # with X_val and y_val
 AUGMENTED = {"augmentation": ImageAugmenter(width_shift_range=0.3)}
-# Of each parameter: where it changes the weights, and where it does not.
+# For each parameter: a change that affects the weights, and one that does not.
 COMMON = {
     "epochs": [(3, {}, True), (np.int64(2), {}, False)],
     "batch_size": [(16, {}, True), (np.int32(32), {}, False)],
@@ -332,14 +332,14 @@ CASES = [
 ]
 
 
-def test_every_parameter_is_among_the_cases():
+def test_cases_cover_every_parameter():
     for make, cases, *_ in KINDS.values():
         assert set(make().get_params(deep=False)) == set(cases)
 
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Let fit stop where a training would begin, after it has looked at the checkpoint."""
+    """Stop fit before the first epoch, after the check of the checkpoint."""
 
     class ReachedError(Exception):
         pass
@@ -352,7 +352,7 @@ def no_training(monkeypatch):
 
 
 @pytest.mark.parametrize(("kind", "name", "value", "others", "matters"), CASES)
-def test_parameters_refuse_a_checkpoint_where_they_change_the_weights(
+def test_changed_parameters_raise_only_if_they_affect_the_weights(
     kind, name, value, others, matters, tmp_path, no_training
 ):
     make, _, inputs, targets = KINDS[kind]
@@ -396,7 +396,7 @@ VALIDATION = {"X_val": X[:9], "y_val": Y[:9], "sample_weight_val": ONES}
         ({"groups": Y}, {}, "groups"),
     ],
 )
-def test_other_validation_is_refused_where_it_stops_a_training(tmp_path, first, then, named):
+def test_other_validation_data_raise_with_early_stopping(tmp_path, first, then, named):
     parameters = {"early_stopping": True, "epochs": 1, "architecture": "FCS"}
     net(**parameters, checkpoint_dir=tmp_path).fit(X, Y, **first)
     with pytest.raises(ValueError, match=rf"training run with different .*\b{named}\b"):
@@ -407,14 +407,14 @@ def test_other_validation_is_refused_where_it_stops_a_training(tmp_path, first, 
         assert_same(net(**parameters).fit(X, Y, **first), net(**parameters).fit(X, Y, **then))
 
 
-def test_groups_of_other_names_are_the_same(tmp_path):
+def test_resume_with_renamed_groups(tmp_path):
     parameters = {"early_stopping": True, "epochs": 1, "checkpoint_dir": tmp_path}
     first = net(**parameters).fit(X, Y, groups=Y)
     assert_same(net(**parameters).fit(X, Y, groups=np.array(list("abcdefghij"))[Y]), first)
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", lambda net, X, y: net.score(X, y)])
-def test_a_training_that_is_scored_goes_on_bit_for_bit(tmp_path, scoring):
+def test_resumed_training_with_scoring_is_bit_identical(tmp_path, scoring):
     groups = np.arange(len(X)) % 11
 
     class Grouped(ImageClassifier):
@@ -453,7 +453,7 @@ def one_layer(**parameters):
     return ImageClassifier("FCS", **{"epochs": 3, "random_state": 0, **parameters})
 
 
-def test_a_folder_of_another_process_is_refused_while_it_lives(tmp_path):
+def test_folder_locked_by_another_process_raises(tmp_path):
     whole = one_layer().fit(X, Y)
     other = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], stdout=subprocess.PIPE)
     try:
@@ -474,7 +474,7 @@ def test_a_folder_of_another_process_is_refused_while_it_lives(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-def test_a_folder_of_another_thread_is_refused_while_it_fits(tmp_path):
+def test_folder_locked_by_another_thread_raises(tmp_path):
     begun, go_on = threading.Event(), threading.Event()
 
     class Waits(keras.callbacks.Callback):
@@ -498,7 +498,7 @@ def test_a_folder_of_another_thread_is_refused_while_it_fits(tmp_path):
     assert_same(one_layer(checkpoint_dir=tmp_path).fit(X, Y), first)
 
 
-def test_a_fit_that_fails_gives_its_folder_back(tmp_path):
+def test_failed_fit_unlocks_the_folder(tmp_path):
     kept = []  # a traceback holds all that the fit had
     for y in (Y[:5], [0] * len(X)):
         with pytest.raises(ValueError, match=r"inconsistent|one class") as raised:
@@ -515,7 +515,7 @@ def test_a_fit_that_fails_gives_its_folder_back(tmp_path):
     assert interrupted.traceback
 
 
-def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
+def test_search_candidates_with_a_shared_folder_raise(tmp_path):
     search = GridSearchCV(
         one_layer(checkpoint_dir=tmp_path, epochs=1),
         {"batch_size": [32, 64]},
@@ -531,7 +531,7 @@ def test_candidates_of_a_search_that_share_a_folder_are_told(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {NAME}
 
 
-def test_a_warm_start_is_a_training_of_its_own(tmp_path):
+def test_warm_start_does_not_resume_the_first_fit(tmp_path):
     once = net(epochs=1, warm_start=True).fit(X, Y)
     twice = net(epochs=1, warm_start=True).fit(X, Y).fit(X, Y)
     once.set_params(checkpoint_dir=tmp_path).fit(X, Y)
@@ -540,7 +540,7 @@ def test_a_warm_start_is_a_training_of_its_own(tmp_path):
         once.fit(X, Y)
 
 
-def test_a_diverged_training_is_remembered(tmp_path):
+def test_diverged_training_is_not_repeated(tmp_path):
     parameters = {"optimizer": "sgd", "learning_rate": 1e30, "batch_norm": False}
     for _ in range(2):
         with pytest.warns(ConvergenceWarning, match="smaller learning_rate"):
@@ -549,7 +549,7 @@ def test_a_diverged_training_is_remembered(tmp_path):
         assert np.isfinite(fitted.predict_proba(X)).all()
 
 
-def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):
+def test_damaged_checkpoint_raises(tmp_path):
     net(checkpoint_dir=tmp_path, epochs=1).fit(X, Y)
     content = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(content[: len(content) // 2])
@@ -557,7 +557,7 @@ def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path):
         net(checkpoint_dir=tmp_path, epochs=1).fit(X, Y)
 
 
-def test_only_the_checkpoint_stays(tmp_path):
+def test_folder_contains_only_the_checkpoint(tmp_path):
     rest = tmp_path / f"{NAME}.1.tmp"
     rest.write_bytes(b"half")
     net(checkpoint_dir=tmp_path, epochs=1).partial_fit(X, Y)
@@ -590,7 +590,7 @@ class Tells(keras.callbacks.Callback):
 
 
 def train(folder, pipe):
-    # In a process of its own: the parent only forks, it runs no TensorFlow.
+    # In a separate process: the parent forks and must not run TensorFlow.
     child = os.fork()
     if child == 0:
         code = 1
@@ -636,16 +636,16 @@ while survived < kills:
     known = 0
     while True:
         child = train(folder, pipe)
-        # At a random moment of a start, or after the first epoch has begun.
+        # At a random time during the start, or after the start of the first epoch.
         if draw.random() < 0.8:
-            # A training whose last epoch was saved begins none.
+            # A finished training run starts no epoch.
             while not (select.select([begun], [], [], 0.01)[0] or ended(child)):
                 pass
         time.sleep(draw.random() * seconds * 0.6)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if select.select([begun], [], [], 0)[0]:
-            # An epoch begins when all before it are safe.
+            # An epoch starts after all previous ones are saved.
             known = max(known, *os.read(begun, 1000))
         if os.WIFEXITED(status):
             assert status == 0
@@ -664,7 +664,7 @@ print(survived, trainings)
 """
 
 
-def test_kill_9_at_random_moments_loses_no_finished_epoch(run_python, tmp_path, record_property):
+def test_kill_at_random_times_loses_no_finished_epoch(run_python, tmp_path, record_property):
     done = run_python(TRAINING, str(tmp_path), str(KILLS), "0")
     survived, trainings = map(int, done.stdout.split())
     assert survived == KILLS
@@ -673,7 +673,7 @@ def test_kill_9_at_random_moments_loses_no_finished_epoch(run_python, tmp_path, 
     record_property("trainings that then ended with the weights of one never killed", trainings)
 
 
-# Runs where it may mount a disk of its own, else with limits that act alike.
+# Mounts a small disk if permitted, else sets equivalent resource limits.
 DISK = """
 import contextlib, os, resource, signal, subprocess, sys
 from pathlib import Path
@@ -748,7 +748,7 @@ for mode in ("full", "read-only"):
 """
 
 
-def test_a_full_disk_and_a_read_only_folder_are_errors_that_leave_the_last_checkpoint(tmp_path):
+def test_full_disk_and_read_only_folder_keep_the_last_checkpoint(tmp_path):
     unshare = ["unshare", "--map-root-user", "--mount"]
     found = shutil.which("unshare") and not subprocess.run([*unshare, "true"]).returncode
     command = [*(unshare if found else []), sys.executable, "-c", DISK, str(tmp_path)]

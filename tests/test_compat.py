@@ -1,4 +1,4 @@
-"""Private symbols of dependencies: that they exist, and what works without the optional ones."""
+"""Private symbols of dependencies: they exist, and the optional ones may be missing."""
 
 import ast
 import importlib
@@ -24,8 +24,8 @@ ROOT = Path(skcnn.__file__).parent
 DEPENDENCIES = {each.__name__: each for each in (keras, scikeras, sklearn, tf)}
 X, Y = (data[:100] for data in load_digit_images(return_X_y=True))
 
-# Private methods that skcnn overrides elsewhere than in _compat: scikit-learn's diagram of an
-# estimator, under which notebooks show the layers.
+# Private methods that skcnn overrides outside of _compat: the HTML representation of scikit-learn,
+# to which the layers are added.
 OVERRIDDEN = {"_html_repr"}
 
 
@@ -41,7 +41,7 @@ def load_module(name):
 
 parameters = load_module("sklearn.utils._param_validation")
 
-# Each symbol, how to get what has it, and what is lost without it.
+# Each symbol: how to get its owner, and what does not work without it.
 SYMBOLS = {
     "Interval": (parameters, "the constraints of parameters"),
     "StrOptions": (parameters, "the constraints of parameters"),
@@ -81,7 +81,7 @@ def net(**parameters):
 
 @pytest.fixture
 def expected():
-    """What the network predicts as the dependencies are, and no compiled network."""
+    """The predictions with all symbols present; clears the compiled networks."""
     predicted = net().fit(X, Y).predict_proba(X)
     skcnn.clear_compiled()
     yield predicted
@@ -89,13 +89,13 @@ def expected():
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
-def test_a_private_symbol_exists(name):
+def test_private_symbol_exists(name):
     owner, lost = SYMBOLS[name]
     versions = {module: each.__version__ for module, each in DEPENDENCIES.items()}
     assert hasattr(owner(), name), f"{name} is gone, and with it {lost}: {versions}"
 
 
-# What may be absent
+# Optional symbols
 
 
 def test_without_the_sum_of_gradients(expected, monkeypatch):
@@ -152,7 +152,7 @@ def test_without_the_hooks_of_muon(hook, monkeypatch):
     assert net(optimizer="adam").fit(X, Y).n_iter_ == 1
 
 
-# That there are no others
+# No other private symbols are used
 
 
 def own_names(trees):
@@ -212,7 +212,7 @@ OWN = set(own_names(TREES.values()))
         ("from sklearn.base import clone; self.__dict__; 'the file keras.src'", []),
     ],
 )
-def test_private_uses_are_found(code, found):
+def test_scan_finds_private_symbols(code, found):
     assert list(private_uses(ast.parse(code), {"_own"})) == found
 
 
@@ -231,7 +231,7 @@ def test_each_private_symbol_is_in_the_table():
 
 
 def overridden(cls):
-    """The private names of dependencies that a class, or a mixin under it, defines anew."""
+    """The private names of dependencies that a class, or a mixin below it, overrides."""
     names = {"ours": set(), "theirs": set()}
     for each in cls.__mro__:
         package = each.__module__.partition(".")[0]

@@ -78,7 +78,7 @@ def forget():
 
 @pytest.fixture
 def built(monkeypatch):
-    """Start with an empty pool; list the networks that are built."""
+    """Start with an empty pool; list whether networks are built or reused."""
     made = []
     original = NetworkPool.acquire
 
@@ -105,7 +105,7 @@ def built(monkeypatch):
         {"early_stopping": True, "class_weight": "balanced", "batch_norm": False},
     ],
 )
-def test_a_network_used_again_gives_the_bits_of_a_fresh_one(built, parameters):
+def test_reused_network_is_bit_identical_to_a_new_one(built, parameters):
     fresh = net(**parameters).fit(X, Y)
     others = {"random_state": 7, "standardize": True}
     if not isinstance(parameters.get("optimizer"), keras.optimizers.Optimizer):
@@ -120,7 +120,7 @@ def test_a_network_used_again_gives_the_bits_of_a_fresh_one(built, parameters):
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
-def test_variables_of_the_optimizer_change_without_a_new_network(built, name):
+def test_learning_rate_and_weight_decay_do_not_need_a_new_network(built, name):
     used = [net(**{name: value}).fit(X, Y).predict_proba(X) for value in (0.05, 1.0)]
     assert built == ["built", "used again"]
     forget()
@@ -129,7 +129,7 @@ def test_variables_of_the_optimizer_change_without_a_new_network(built, name):
     assert not np.allclose(*used)
 
 
-def test_a_schedule_leaves_no_pace_of_normalization_to_the_next_fit(built):
+def test_schedule_does_not_affect_batch_norm_of_the_next_fit(built):
     def constant():
         return net(learning_rate_schedule="constant").fit(X, Y).predict_proba(X)
 
@@ -140,7 +140,7 @@ def test_a_schedule_leaves_no_pace_of_normalization_to_the_next_fit(built):
 
 
 @pytest.mark.parametrize("decoder", ["repeat", "attention"])
-def test_recurrent_networks_are_used_again(built, decoder):
+def test_recurrent_networks_are_reused(built, decoder):
     fresh = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)
     seq(decoder=decoder, random_state=3, learning_rate=0.5).fit(QUESTIONS, ANSWERS)
     again = seq(decoder=decoder).fit(QUESTIONS, ANSWERS)
@@ -160,13 +160,13 @@ def test_recurrent_networks_are_used_again(built, decoder):
         {"architecture": "FCS"},
     ],
 )
-def test_what_a_traced_step_fixes_needs_a_network_of_its_own(built, change):
+def test_settings_of_the_traced_step_need_a_new_network(built, change):
     net().fit(X, Y)
     net(**change).fit(X, Y)
     assert built == ["built", "built"]
 
 
-def test_a_later_fit_does_not_touch_what_an_estimator_has_learnt():
+def test_later_fit_does_not_change_earlier_estimators():
     first = net(random_state=1).fit(X, Y)
     expected, weights = first.predict_proba(X), first.model_.get_weights()
     net(random_state=2).fit(X, Y)
@@ -192,7 +192,7 @@ class Stops(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_fit_leaves_nothing_half_done(built):
+def test_interrupted_fit_leaves_the_pool_consistent(built):
     expected = net().fit(X, Y).predict_proba(X)
     fitted = net(random_state=1).fit(X, Y)
     before = fitted.predict_proba(X)
@@ -203,7 +203,7 @@ def test_an_interrupted_fit_leaves_nothing_half_done(built):
     np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
 
 
-def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
+def test_partial_fit_continues_the_optimizer_state():
     def steps(between):
         part = net(learning_rate=0.01).partial_fit(X, Y)
         if between:
@@ -213,7 +213,7 @@ def test_partial_fit_goes_on_with_the_state_of_the_optimizer():
     np.testing.assert_array_equal(steps(True), steps(False))
 
 
-def test_fits_in_threads_are_those_of_one_thread():
+def test_fits_in_threads_match_sequential_fits():
     def fit(seed):
         return net(random_state=seed).fit(X, Y).predict_proba(X)
 
@@ -224,7 +224,7 @@ def test_fits_in_threads_are_those_of_one_thread():
             np.testing.assert_array_equal(one, other)
 
 
-def test_predictions_from_eight_threads_are_those_of_one():
+def test_predictions_in_threads_match_sequential_predictions():
     images, strings = net().fit(X, Y), seq().fit(QUESTIONS, ANSWERS)
 
     def predict(number):
@@ -241,7 +241,7 @@ def test_predictions_from_eight_threads_are_those_of_one():
             np.testing.assert_array_equal(one, other)
 
 
-def test_estimators_of_two_kinds_fitted_in_two_threads_do_not_disturb_each_other():
+def test_different_estimators_fit_in_parallel_threads():
     def fit(kind):
         if kind == "images":
             augmentation = ImageAugmenter(rotation_range=20, mixup=0.2)
@@ -258,7 +258,7 @@ def test_estimators_of_two_kinds_fitted_in_two_threads_do_not_disturb_each_other
     assert random.getstate() == before[1]
 
 
-def test_the_pool_is_bounded_and_drops_what_waits_longest():
+def test_pool_evicts_the_oldest_network():
     waiting = {
         name: SimpleNamespace(nbytes=size) for name, size in zip("abc", [3, 4, 5], strict=True)
     }
@@ -278,11 +278,11 @@ def test_the_pool_is_bounded_in_bytes():
     assert pool.acquire("e") is None
 
 
-def test_the_pool_knows_the_bytes_of_a_network(built):
+def test_pool_counts_the_bytes_of_a_network(built):
     net(architecture="FC-1000 -> FCS").fit(X, Y)
     ((_, network),) = POOL._idle
     weights = 64 * 1000 + 1000 + 1000 * 10 + 10
-    # Adam, which has the dense layers, keeps two moments, and all are kept twice.
+    # Adam keeps two moments of the dense layers; all values are stored twice.
     assert 2 * 3 * 4 * weights <= network.nbytes < 2.2 * 3 * 4 * weights
 
 
@@ -304,14 +304,14 @@ def alive(kind):
     return {id(each): weakref.ref(each) for each in found}
 
 
-def test_a_fit_lets_go_of_its_data():
+def test_fit_releases_its_data():
     before = alive(SampleGenerator)
     fitted = net(early_stopping=True, validation_fraction=0.3).fit(X, Y)
     assert not alive(SampleGenerator).keys() - before.keys()
     assert fitted.predict(X).shape == Y.shape
 
 
-def test_a_network_that_is_not_used_again_leaves_nothing():
+def test_cleared_networks_are_freed():
     forget()
     before = alive(tf.Graph)
     net(architecture="CONV-3 -> GELU -> DROPOUT-0.1 -> FCS", weight_decay=0.1).fit(X, Y).predict(X)
@@ -362,24 +362,24 @@ print(refit(200) - before)
 """
 
 
-def test_two_hundred_refits_do_not_grow_the_process(run_python, record_property):
+def test_refits_do_not_leak_memory(run_python, record_property):
     growth = int(run_python(MEMORY).stdout)
     record_property("growth of the process by 200 refits, in MB", growth / 1e6)
     assert growth < 20e6
 
 
-def test_normalization_warms_up_with_the_steps_of_the_optimizer(built):
+def test_batch_norm_warm_up_follows_the_optimizer_steps(built):
     one_step = {"batch_size": 200, "architecture": "BN -> FCS", "standardize": False}
     fitted = net(epochs=1, **one_step).fit(X, Y)
     normalization = fitted.model_.get_layer("bn_1")
     mean, variance = X.mean(axis=(0, 1, 2)), X.var(axis=(0, 1, 2))
     np.testing.assert_allclose(normalization.moving_mean, 0.9 * mean, rtol=1e-4)
     np.testing.assert_allclose(normalization.moving_variance, 0.1 + 0.9 * variance, rtol=1e-4)
-    # The second step is that of a training that goes on.
+    # The second step continues the training run.
     share = 9 / 11
     moved = fitted.partial_fit(X, Y).model_.get_layer("bn_1").moving_mean
     np.testing.assert_allclose(moved, 0.9 * mean * (1 - share) + mean * share, rtol=1e-4)
-    # A fit anew, on the same compiled network, starts over.
+    # A new fit on the same compiled network starts over.
     again = net(epochs=1, **one_step).fit(X, Y).model_.get_layer("bn_1")
     np.testing.assert_array_equal(again.moving_mean, normalization.moving_mean)
     assert built.count("used again") == 2
@@ -396,7 +396,7 @@ def test_normalization_warms_up_with_the_steps_of_the_optimizer(built):
         lambda: Muon(1.0, weight_decay=0.25),
     ],
 )
-def test_weight_decay_is_of_kernels_alone(make, what, optimizer):
+def test_weight_decay_applies_to_kernels_only(make, what, optimizer):
     network = make(what, optimizer())
     variables = network.model.trainable_variables
     for variable in variables:
@@ -409,7 +409,7 @@ def test_weight_decay_is_of_kernels_alone(make, what, optimizer):
         np.testing.assert_allclose(variable, 0.75 if is_kernel else 1.0)
 
 
-def test_every_random_layer_of_every_training_has_a_seed_of_its_own():
+def test_random_layers_have_different_seeds_in_every_fit():
     network = compiled_images("DROPOUT-0.5 -> CONV-2 -> DROPOUT-0.5 -> FCS")
     drawn = []
     for seed in (0, 1, 0):
@@ -420,7 +420,7 @@ def test_every_random_layer_of_every_training_has_a_seed_of_its_own():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_recurrent_kernels_start_orthogonal_and_different(cell):
+def test_initial_recurrent_kernels_are_orthogonal_and_different(cell):
     network = compiled_strings(cell)
     network.start(0)
     kernels = [

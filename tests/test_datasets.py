@@ -22,7 +22,7 @@ from skcnn.datasets import CIFAR10_NAMES
 RNG = np.random.default_rng(0)
 
 
-def test_digits_are_scikit_learns_as_images():
+def test_digits_match_scikit_learn():
     digits = load_digit_images()
     assert digits.data.shape == (1797, 8, 8)
     assert digits.target_names == list("0123456789")
@@ -76,13 +76,13 @@ def test_sizes_may_differ_until_images_are_decoded(folder):
         (lambda root: (root / "cat" / "more").mkdir(), "has a folder inside: .*more"),
     ],
 )
-def test_what_does_not_belong_is_named(folder, spoil, message):
+def test_unexpected_folder_contents_raise(folder, spoil, message):
     spoil(folder)
     with pytest.raises(ValueError, match=message):
         load_image_folder(folder)
 
 
-def test_what_is_no_image_folder_is_refused(folder):
+def test_invalid_image_folder_raises(folder):
     with pytest.raises(ValueError, match="nowhere' is not a folder"):
         load_image_folder(folder / "nowhere")
     with pytest.raises(ValueError, match="cat' has no sub-folder"):
@@ -91,7 +91,7 @@ def test_what_is_no_image_folder_is_refused(folder):
         load_image_folder(3)
 
 
-def test_a_network_of_one_folder_scores_another_that_lacks_a_class(tmp_path):
+def test_score_on_a_folder_without_one_class(tmp_path):
     for part, names in (("train", "ant bee cat"), ("test", "bee cat")):
         for value, name in enumerate(["ant", "bee", "cat"]):
             if name in names:
@@ -114,7 +114,7 @@ def test_a_network_of_one_folder_scores_another_that_lacks_a_class(tmp_path):
         load_image_folder(tmp_path / "test")
 
 
-def test_classes_set_the_order_and_what_may_be_there(folder):
+def test_classes_parameter_selects_and_orders(folder):
     found = load_image_folder(folder, classes=("emu", "dog", "cat"))
     assert found.target_names == ["emu", "dog", "cat"]
     assert found.target.tolist() == ["dog"] * 2 + ["cat"] * 3
@@ -161,7 +161,7 @@ def test_hidden_and_system_files_are_skipped(folder):
 
 
 def spoil(folder):
-    """Put files that cannot be read among the images; give their paths and the reasons."""
+    """Add unreadable files to the images; return their paths and the reasons."""
     reasons = {"labels.csv": "not an image", "notes.txt": "not an image", "half.png": "truncated"}
     for name in ("labels.csv", "notes.txt"):
         (folder / "cat" / name).write_text("a,b")
@@ -193,8 +193,8 @@ def test_unreadable_images_are_reported_at_once_or_skipped(folder):
     assert (len(X), seen[0].filename) == (5, __file__)
 
 
-def test_images_that_break_off_are_skipped(folder):
-    # A whole head: only decoding shows it.
+def test_truncated_images_are_skipped(folder):
+    # The header is complete, so only decoding fails.
     (folder / "cat" / "cut.bmp").write_bytes(bmp()[:-20])
     found = load_image_folder(folder, on_error="skip")
     assert [os.path.basename(path) for path, _ in found.skipped] == ["cut.bmp"]
@@ -249,7 +249,7 @@ def batches():
 
 
 class Python2Pickler(pickle._Pickler):
-    """Write bytes as the str of Python 2, which pickled the archive."""
+    """Pickle bytes as str of Python 2, as in the archive."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
@@ -263,7 +263,7 @@ class Python2Pickler(pickle._Pickler):
 def pickled(batch):
     buffer = io.BytesIO()
     Python2Pickler(buffer, protocol=2).dump(batch)
-    # the name that NumPy's module had then
+    # the former name of NumPy's module
     return buffer.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
@@ -341,7 +341,7 @@ def test_damaged_cifar10_is_refused(tmp_path, capsys, write, spoil, message):
     assert capsys.readouterr().out == ""
 
 
-def test_a_cut_archive_is_refused(tmp_path):
+def test_truncated_archive_raises(tmp_path):
     as_archive(tmp_path, batches())
     archive = tmp_path / "cifar-10-python.tar.gz"
     archive.write_bytes(archive.read_bytes()[:5000])
@@ -349,7 +349,7 @@ def test_a_cut_archive_is_refused(tmp_path):
         fetch_cifar10(data_home=tmp_path)
 
 
-def test_an_empty_data_home_says_what_to_put_there(tmp_path):
+def test_missing_archive_error_names_the_file(tmp_path):
     with pytest.raises(ValueError, match=r"neither cifar-10-python.tar.gz \(from https://"):
         fetch_cifar10(data_home=tmp_path)
 
@@ -361,7 +361,7 @@ try:
     fetch_cifar10()
 except OSError as error:
     print("pass data_home=" in str(error) and "cifar-10-python.tar.gz" in str(error))
-# Keras checks the sum of the real archive; all else, its reading included, is real.
+# Only Keras's check of the hash of the archive is replaced.
 keras.src.datasets.cifar10.get_file = lambda **_: sys.argv[1]
 X, y = fetch_cifar10(return_X_y=True)
 print(X.shape, X[10_000, 0, 0].tolist(), y[10_000])
@@ -374,7 +374,7 @@ except ValueError as error:
 """
 
 
-def test_no_network_what_keras_has_stored_and_pipes(tmp_path, run_python):
+def test_fetch_offline_from_keras_cache_and_from_a_pipe(tmp_path, run_python):
     content = {
         name: {
             b"data": np.full((10_000, 3072), number, np.uint8),
@@ -389,7 +389,7 @@ def test_no_network_what_keras_has_stored_and_pipes(tmp_path, run_python):
     pipe = piped / "cifar-10-batches-py" / "data_batch_3"
     pipe.unlink()
     os.mkfifo(pipe)
-    # A proxy where nobody listens: the real download fails on every machine.
+    # A proxy on a closed port makes the download fail everywhere.
     nobody = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = run_python(
         IN_A_PROCESS, str(stored), str(piped), timeout=120, KERAS_HOME=str(tmp_path), **nobody
@@ -406,7 +406,7 @@ def test_no_network_what_keras_has_stored_and_pipes(tmp_path, run_python):
 
 
 @pytest.mark.parametrize("operation", ["-", "+", "*"])
-def test_questions_are_distinct_and_answered(operation):
+def test_questions_are_distinct_and_answers_correct(operation):
     X, y = make_arithmetic(3000, operation=operation, n_digits=2, random_state=0)
     assert len(set(X)) == len(X) == len(y) == 3000
     sides = [tuple(map(int, question.split(operation))) for question in X]
@@ -428,14 +428,14 @@ def test_numbers_have_one_to_n_digits_equally_often():
 
 
 @pytest.mark.parametrize(("operation", "number"), [("-", 100), ("+", 55), ("*", 55)])
-def test_all_questions_that_exist_and_not_one_more(operation, number):
+def test_n_samples_up_to_the_number_of_questions(operation, number):
     X, _ = make_arithmetic(number, operation=operation, n_digits=1, random_state=0)
     assert len(set(X)) == number
     with pytest.raises(ValueError, match=rf"n_samples={number + 1} is more than the {number} "):
         make_arithmetic(number + 1, operation=operation, n_digits=1)
 
 
-def test_differences_that_are_not_mirrored():
+def test_mirrored_false_for_subtraction():
     X, y = make_arithmetic(5050, n_digits=2, mirrored=False, random_state=0)
     sides = [tuple(map(int, question.split("-"))) for question in X]
     assert len({tuple(sorted(pair)) for pair in sides}) == 5050
@@ -466,7 +466,7 @@ def test_bad_arithmetic_is_refused(arguments):
         make_arithmetic(**arguments)
 
 
-def test_no_seed_leaves_the_global_one_alone():
+def test_default_random_state_keeps_the_global_generator():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     one, other = make_arithmetic(50)[0], make_arithmetic(50)[0]
     assert one.tolist() != other.tolist()

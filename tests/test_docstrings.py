@@ -1,4 +1,4 @@
-"""Docstrings of the public classes and functions: every parameter, with its default, alike."""
+"""Public docstrings document every parameter with its default, consistently across classes."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ from sklearn.utils._testing import assert_docstring_consistency
 import skcnn
 from skcnn.base import KerasEstimator
 
-# Of parameters and attributes that not all have, which is as it should be.
+# assert_docstring_consistency warns about parameters and attributes that not all classes have.
 pytestmark = pytest.mark.filterwarnings("ignore:Checking was skipped")
 
 PUBLIC = [getattr(skcnn, name) for name in skcnn.__all__ if name != "TRUSTED_TYPES"]
@@ -57,7 +57,7 @@ def check_parameters(value):
     assert list(found) == list(expected)
     for name, default in expected.items():
         if default is inspect.Parameter.empty or found[name] is None:
-            # An argument that is ignored has None as its type.
+            # The type of an ignored argument is None.
             assert default in (inspect.Parameter.empty, None), name
             assert found[name] is None, name
         else:
@@ -140,5 +140,5 @@ def test_the_documented_attributes_are_those_of_a_fitted_estimator(cls):
         for name in attribute.name.split(", ")
     }
     learned = {name for name in vars(net) if name.endswith("_") and not name.startswith("_")}
-    # Only data frames have names of features, and the network is made when it is asked for.
+    # Only data frames have feature names, and model_ is created on access.
     assert names - {"feature_names_in_", "model_"} == learned

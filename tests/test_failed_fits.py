@@ -1,4 +1,4 @@
-"""A fit takes place whole or not at all, for its caller and for other threads."""
+"""A fit is atomic: for its caller if it fails, and for other threads."""
 
 import threading
 import time
@@ -84,7 +84,7 @@ STRING_FAILURES = {
 
 
 def learned(estimator, X, folder):
-    """All that can be seen of what an estimator has learned."""
+    """The public learned state of an estimator."""
     attributes = {
         name: repr(value)
         for name, value in vars(estimator).items()
@@ -104,7 +104,7 @@ def learned(estimator, X, folder):
 
 @pytest.mark.parametrize("fails", IMAGE_FAILURES.values(), ids=IMAGE_FAILURES)
 @pytest.mark.filterwarnings("ignore:The file does not contain:UserWarning")
-def test_a_fit_that_raises_leaves_the_estimator_as_it_was(fails, tmp_path):
+def test_failed_fit_does_not_change_the_estimator(fails, tmp_path):
     fitted = net().fit(X, Y)
     before = learned(fitted, X, tmp_path)
     with pytest.raises((Exception, KeyboardInterrupt)):
@@ -113,7 +113,7 @@ def test_a_fit_that_raises_leaves_the_estimator_as_it_was(fails, tmp_path):
 
 
 @pytest.mark.parametrize("fails", STRING_FAILURES.values(), ids=STRING_FAILURES)
-def test_a_fit_of_strings_that_raises_leaves_the_estimator_as_it_was(fails, tmp_path):
+def test_failed_fit_of_strings_does_not_change_the_estimator(fails, tmp_path):
     fitted = seq().fit(QUESTIONS, ANSWERS)
     before = learned(fitted, QUESTIONS, tmp_path)
     with pytest.raises((ValueError, RuntimeError)):
@@ -122,7 +122,7 @@ def test_a_fit_of_strings_that_raises_leaves_the_estimator_as_it_was(fails, tmp_
 
 
 @pytest.mark.parametrize("make", [net, seq])
-def test_a_first_fit_that_raises_leaves_nothing(make):
+def test_failed_first_fit_leaves_the_estimator_unfitted(make):
     estimator = make(callbacks=[Raises(1)])
     before = vars(estimator).copy()
     with pytest.raises(RuntimeError):
@@ -130,13 +130,13 @@ def test_a_first_fit_that_raises_leaves_nothing(make):
     assert vars(estimator) == before
 
 
-def test_names_of_features_are_forgotten_by_a_fit_without():
+def test_refit_without_feature_names_deletes_them():
     frame = pd.DataFrame(X.reshape(200, 64)).rename(columns=str)
     fitted = net(input_shape=(8, 8)).fit(frame, Y).fit(X, Y)
     assert not hasattr(fitted, "feature_names_in_")
 
 
-def test_what_a_subclass_and_its_user_keep_survives_a_fit():
+def test_attributes_of_subclasses_survive_a_fit():
     class Own(ImageClassifier):
         def fit(self, X, y, sample_weight=None):
             self.seen_ = len(X)
@@ -157,7 +157,7 @@ def test_parameters_set_during_a_fit_are_kept():
 
 
 @pytest.mark.parametrize("kind", ["images", "strings"])
-def test_a_thread_that_predicts_while_another_fits_sees_one_fit_whole(kind):
+def test_prediction_during_a_fit_sees_a_consistent_state(kind):
     if kind == "images":
         estimator, inputs = net(epochs=1), np.repeat(X[:100], 8, axis=0)
         targets = [np.array(names)[Y] for names in (list("abcdefghij"), list("ABCDEFGHIJ"))]
@@ -186,7 +186,7 @@ def test_a_thread_that_predicts_while_another_fits_sees_one_fit_whole(kind):
         assert [each for each in seen.result() if each not in expected] == []
 
 
-def test_two_threads_that_fit_one_estimator_leave_one_whole_result():
+def test_concurrent_fits_leave_a_consistent_state():
     frame = pd.DataFrame(X.reshape(200, 64)).rename(columns=str)
     estimator = net(input_shape=(8, 8))
     calls = [lambda: estimator.fit(frame, Y), lambda: estimator.fit(X, OTHER["y"])]

@@ -1,4 +1,4 @@
-"""Features of pretrained networks: the table of backbones, and where weights come from."""
+"""ImageFeatures: the table of backbones, and the sources of weights."""
 
 import hashlib
 import os
@@ -41,7 +41,7 @@ MODULES = {
     "ConvNeXtTiny": "convnext",
 }
 
-# The blocks of each, as the papers or Keras's names have them, with the layers before the first.
+# Number of blocks by the paper or by Keras's layer names, including the layers before the first.
 N_BLOCKS = {
     "MobileNet": 14,
     "MobileNetV2": 19,
@@ -57,7 +57,7 @@ N_BLOCKS = {
 
 
 def randomize(model):
-    """Set the statistics of normalizations to values that show which is which."""
+    """Set the statistics of normalization layers to distinguishable values."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -73,7 +73,7 @@ def randomize(model):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """The file of weights of the smallest network, made at random."""
+    """A file with random weights of the smallest network."""
     path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
     randomize(keras.applications.MobileNet(include_top=False, weights=None)).save_weights(path)
     return str(path)
@@ -89,7 +89,7 @@ def net():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_features_are_those_of_plain_keras(name, tmp_path):
+def test_features_match_keras_applications(name, tmp_path):
     before = random.getstate()
     plain = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=X.shape[1:], pooling="avg"
@@ -112,7 +112,7 @@ def test_features_are_those_of_plain_keras(name, tmp_path):
     assert keras.config.dtype_policy() == policy
     numbers = blocks_of(plain.layers, BACKBONES[name].blocks)
     assert max(numbers) == numbers[-1] == N_BLOCKS[name] - 1
-    # A file has the weights, so that it needs no other.
+    # Loading does not need the file of the weights.
     fitted.save(tmp_path / "features.skcnn")
     path.unlink()
     np.testing.assert_array_equal(load(tmp_path / "features.skcnn").transform(X), features)
@@ -160,7 +160,7 @@ def test_grey_images_are_shown_in_three_channels(small):
     assert fitted.input_shape_ == (32, 32, 1)
     colour = clone(features).fit_transform(np.repeat(grey[..., None], 3, axis=-1))
     np.testing.assert_allclose(fitted.transform(grey), colour, rtol=1e-5, atol=1e-6)
-    # A single grey image where the others had colour, and transparent pixels.
+    # A grey image after a fit on colour images, and transparent pixels.
     fitted = clone(features).fit(X)
     np.testing.assert_allclose(fitted.transform(grey), colour, rtol=1e-5, atol=1e-6)
     clear = np.concatenate([X, np.zeros_like(X[..., :1])], axis=-1)
@@ -170,7 +170,7 @@ def test_grey_images_are_shown_in_three_channels(small):
         fitted.transform(np.concatenate([X, X[..., :2]], axis=-1))
 
 
-def test_all_kinds_of_images(small, tmp_path):
+def test_accepts_all_kinds_of_images(small, tmp_path):
     images = [RNG.integers(0, 256, (*RNG.integers(20, 60, 2), 3), dtype=np.uint8) for _ in X]
     paths = [tmp_path / f"{row}.png" for row in range(len(images))]
     for path, image in zip(paths, images, strict=True):
@@ -182,7 +182,7 @@ def test_all_kinds_of_images(small, tmp_path):
     assert not np.array_equal(fitted.set_params(resize="pad").fit_transform(paths), expected)
 
 
-def test_it_is_a_transformer(small):
+def test_is_a_transformer(small):
     features = ImageFeatures("MobileNet", weights=small, image_size=32).set_output(
         transform="pandas"
     )
@@ -193,7 +193,7 @@ def test_it_is_a_transformer(small):
     np.testing.assert_array_equal(again.transform(X), frame)
 
 
-def test_random_weights_are_the_same_every_time():
+def test_random_weights_are_deterministic():
     features = ImageFeatures("MobileNet", weights=None, image_size=32)
     np.testing.assert_array_equal(
         clone(features).fit_transform(X), clone(features).fit_transform(X)
@@ -201,13 +201,13 @@ def test_random_weights_are_the_same_every_time():
     assert features.fit(X).weights_sha256_ is None
 
 
-def test_the_size_is_that_of_the_network_where_none_is_given(small):
+def test_default_image_size(small):
     features = ImageFeatures("MobileNet", weights=small).fit(X)
     assert features.input_shape_ == (224, 224, 3)
     assert features.image_size_ == (224, 224)
 
 
-def test_a_pipeline_with_memory_computes_features_once_a_fold(small, tmp_path, monkeypatch):
+def test_pipeline_memory_computes_features_once_per_fold(small, tmp_path, monkeypatch):
     read = []
     transform = ImageFeatures.transform
     monkeypatch.setattr(
@@ -226,7 +226,7 @@ def test_a_pipeline_with_memory_computes_features_once_a_fold(small, tmp_path, m
     assert not read
 
 
-def test_other_weights_under_the_same_name_are_not_taken_from_memory(small, tmp_path):
+def test_pipeline_memory_detects_a_changed_weights_file(small, tmp_path):
     path = shutil.copy(small, tmp_path / "own.weights.h5")
     features = ImageFeatures("MobileNet", weights=path, image_size=32)
     pipeline = make_pipeline(features, "passthrough", memory=str(tmp_path / "memory"))
@@ -236,7 +236,7 @@ def test_other_weights_under_the_same_name_are_not_taken_from_memory(small, tmp_
     assert not np.array_equal(clone(pipeline).fit_transform(X), first)
 
 
-# Networks of skcnn
+# skcnn networks as backbones
 
 
 def test_a_fitted_network_as_backbone(net, tmp_path):
@@ -265,9 +265,9 @@ def test_cross_validation_keeps_the_backbone(net):
     ("parameters", "message"),
     [
         ({"backbone": "MobileNetV5"}, "backbone must be a fitted image estimator or one of Mob"),
-        ({"backbone": ImageClassifier()}, "is not fitted. Fit it first; in a grid of a search"),
+        ({"backbone": ImageClassifier()}, "is not fitted. Fit it first; in a parameter grid"),
         ({"backbone": LogisticRegression()}, "'backbone' parameter"),
-        ({"image_size": 31}, r"image_size=\(31, 31\) is too small: MobileNetV2 takes images of"),
+        ({"image_size": 31}, r"image_size=\(31, 31\) is too small: MobileNetV2 needs images of"),
         ({"image_size": (0, 40)}, "image_size must be .* positive"),
         ({"weights": 3}, "'weights' parameter"),
         ({"resize": "zoom"}, "'resize' parameter"),
@@ -278,10 +278,10 @@ def test_bad_parameters(parameters, message):
         ImageFeatures(**parameters).fit(X)
 
 
-def test_a_backbone_of_skcnn_has_its_own_size_and_weights(net):
+def test_image_size_and_weights_raise_with_a_fitted_backbone(net):
     with pytest.raises(ValueError, match="image_size=9 is not that of the backbone"):
         ImageFeatures(net, image_size=9).fit(DIGITS)
-    with pytest.raises(ValueError, match=r"weights='a.h5' is for the networks of the table"):
+    with pytest.raises(ValueError, match=r"weights='a.h5' needs the name of a network"):
         ImageFeatures(net, weights="a.h5").fit(DIGITS)
 
 
@@ -292,7 +292,7 @@ def features_of(path, name="MobileNet"):
     return ImageFeatures(name, weights=path, image_size=32).fit(X)
 
 
-def test_weights_are_read_once_a_process(small, monkeypatch):
+def test_weights_are_read_once_per_process(small, monkeypatch):
     skcnn.clear_compiled()
     features_of(small)
     monkeypatch.setattr(keras.Model, "load_weights", None)
@@ -331,14 +331,14 @@ def missing(folder, small):
 @pytest.mark.parametrize(
     ("make", "name", "error", "message"),
     [
-        (missing, "MobileNet", FileNotFoundError, "none.weights.h5' is not there; it must be"),
+        (missing, "MobileNet", FileNotFoundError, "none.weights.h5' does not exist; it must be"),
         (damaged, "MobileNet", ValueError, "is not an HDF5 file with weights, or is damaged"),
-        (with_top, "MobileNet", ValueError, "has more than MobileNet without its top has"),
+        (with_top, "MobileNet", ValueError, "has more arrays than MobileNet without its top"),
         (lambda folder, small: small, "MobileNetV3Small", ValueError, "not those of MobileNetV3S"),
-        (lambda folder, small: folder, "MobileNet", FileNotFoundError, "is not there"),
+        (lambda folder, small: folder, "MobileNet", FileNotFoundError, "does not exist"),
     ],
 )
-def test_wrong_files_are_refused_in_one_line(
+def test_invalid_weights_file_error_is_one_line(
     make, name, error, message, small, tmp_path, recwarn, capfd
 ):
     path = make(tmp_path, small)
@@ -355,7 +355,7 @@ def test_wrong_files_are_refused_in_one_line(
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A folder of Keras's, empty, and no network."""
+    """An empty cache of Keras, without network access."""
     home = tmp_path / "keras"
     (home / "models").mkdir(parents=True)
     monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(home))
@@ -377,7 +377,7 @@ def as_keras_2(small, path):
     model.save(path)
 
 
-def test_no_network(cache):
+def test_imagenet_weights_offline_raise(cache):
     with pytest.raises(OSError, match="cannot be downloaded") as raised:
         features_of("imagenet", "EfficientNetV2B0")
     message = str(raised.value)
@@ -386,7 +386,7 @@ def test_no_network(cache):
     assert str(cache) in message
 
 
-def test_a_full_cache(cache, small):
+def test_imagenet_weights_from_the_cache(cache, small):
     as_keras_2(small, cache / FILE.format(128))
     features = ImageFeatures("MobileNet", image_size=128).fit(X)
     expected = ImageFeatures("MobileNet", weights=small, image_size=128).fit_transform(X)
@@ -395,7 +395,7 @@ def test_a_full_cache(cache, small):
     assert features.weights_sha256_ == hashlib.sha256(content).hexdigest()
 
 
-def test_a_download(cache, small, monkeypatch):
+def test_imagenet_weights_are_downloaded(cache, small, monkeypatch):
     def download(origin, target, *_):
         as_keras_2(small, target)
 
@@ -405,7 +405,7 @@ def test_a_download(cache, small, monkeypatch):
     np.testing.assert_array_equal(features.transform(X), expected)
 
 
-def test_a_damaged_cache(cache):
+def test_damaged_cache_raises(cache):
     path = cache / FILE.format(128)
     path.write_bytes(b"broken off")
     with pytest.raises(OSError, match="is damaged") as raised:
@@ -414,7 +414,7 @@ def test_a_damaged_cache(cache):
     assert "\n" not in str(raised.value)
 
 
-def test_a_cache_that_cannot_be_written(cache, small, monkeypatch):
+def test_imagenet_weights_from_a_read_only_cache(cache, small, monkeypatch):
     as_keras_2(small, cache / FILE.format(128))
     allowed = os.access
     monkeypatch.setattr(
@@ -425,14 +425,14 @@ def test_a_cache_that_cannot_be_written(cache, small, monkeypatch):
     np.testing.assert_array_equal(features.transform(X), expected)
 
 
-def test_a_size_without_weights_of_its_own(cache, small):
+def test_image_size_without_imagenet_weights_warns(cache, small):
     as_keras_2(small, cache / FILE.format(224))
     with pytest.warns(UserWarning, match=r"square images of 128, .*\(97, 97\) those of 224"):
         ImageFeatures("MobileNet", image_size=97).fit(X)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_the_table_has_the_names_of_keras_files(name, cache, monkeypatch):
+def test_backbone_file_names_match_keras(name, cache, monkeypatch):
     asked = []
 
     def get_file(fname, *_, **__):
@@ -445,7 +445,7 @@ def test_the_table_has_the_names_of_keras_files(name, cache, monkeypatch):
     assert asked == [BACKBONES[name].file.format(size=224)]
 
 
-def test_the_network_for_imagenet_divides_once_more(tmp_path, monkeypatch):
+def test_efficientnet_imagenet_normalization(tmp_path, monkeypatch):
     path = tmp_path / "b0.h5"
     model = randomize(keras.applications.EfficientNetB0(include_top=False, weights=None))
     model.save(path)
@@ -456,7 +456,7 @@ def test_the_network_for_imagenet_divides_once_more(tmp_path, monkeypatch):
     skcnn.clear_compiled()
     fitted = clone(plain).fit(X)
     assert not np.allclose(fitted.transform(X), expected, atol=1e-3)
-    # As Keras builds it where it is to have the weights for ImageNet.
+    # The network that Keras builds for ImageNet weights.
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(path))
     keras_own = keras.applications.EfficientNetB0(
         include_top=False, weights="imagenet", input_shape=(32, 32, 3), pooling="avg"
@@ -479,12 +479,12 @@ def nested(arguments):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (nested, "too many networks inside"),
+        (nested, "too many nested networks"),
         (lambda _: "MobileNetV5", "backbone must be a fitted image estimator or one of"),
         (lambda _: (("architecture", "[CONV-8]*400 -> FCS"),), "more layers than weights"),
     ],
 )
-def test_files_of_networks_that_cannot_be_are_refused(net, tmp_path, change, message):
+def test_files_with_invalid_networks_raise(net, tmp_path, change, message):
     features = ImageFeatures(net).fit(DIGITS)
     arguments = dict(features._plan.arguments)
     features._plan = features._plan.changed(backbone=change(arguments))
@@ -501,11 +501,11 @@ REAL_FILE = Path(REAL, "mobilenet_v2_imagenet_notop.weights.h5")
     not (REAL and REAL_FILE.exists()),
     reason="SKCNN_TEST_WEIGHTS is not a folder with mobilenet_v2_imagenet_notop.weights.h5",
 )
-def test_real_weights_tell_real_photographs_apart():
+def test_imagenet_weights_separate_photographs():
     from sklearn.datasets import load_sample_images
 
     china, flower = load_sample_images().images
-    # Pieces of two photographs, each half for training.
+    # Crops of two photographs, half of each for training.
     pieces = [
         image[top : top + 140, left : left + 140]
         for image in (china, flower)

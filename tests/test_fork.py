@@ -54,7 +54,7 @@ assert images.predict(X).shape == (60,)
 """
 
 
-def test_a_fork_is_noticed_where_it_would_hang(run_python, tmp_path):
+def test_fork_raises_instead_of_hanging(run_python, tmp_path):
     said = run_python(CODE, str(tmp_path / "a.skcnn")).stdout.splitlines()
     assert said[:3] == ["fit done", "fit strings done", "augment done"]
     assert [line for line in said[3:] if not line.endswith(" refused: True True")] == []

@@ -43,11 +43,11 @@ def tiny(**parameters):
     return ImageClassifier(TINY, **{"epochs": 2, "random_state": 0, **parameters})
 
 
-# What goes in
+# Inputs
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float64", "bool", "longdouble"])
-def test_real_dtypes(digits, dtype):
+def test_accepts_all_real_dtypes(digits, dtype):
     X, y = digits
     X = X.astype(dtype)
     net = tiny().fit(X, y)
@@ -111,7 +111,7 @@ def test_labels_come_back_as_they_were(digits, labels):
     assert net.predict_proba(X).shape == (len(X), len(net.classes_))
 
 
-# What is refused, before TensorFlow
+# Invalid inputs, which raise before TensorFlow is called
 
 GOOD_X, GOOD_Y = np.random.default_rng(0).random((12, 4, 4)), np.arange(12) % 3
 
@@ -149,7 +149,7 @@ def test_bad_data_is_refused(monkeypatch, X, y, message):
     ("bad", "message"),
     [((0, 8, 8), "0 sample"), ((2, 8, 9), "is expecting"), ((2, 0, 8), "pixels")],
 )
-def test_bad_images_are_not_predicted(digits, dtype, bad, message):
+def test_prediction_raises_for_bad_images(digits, dtype, bad, message):
     net = tiny(epochs=1).fit(*digits)
     with pytest.raises(ValueError, match=message):
         net.predict(np.zeros(bad, dtype))
@@ -157,7 +157,7 @@ def test_bad_images_are_not_predicted(digits, dtype, bad, message):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_images_that_are_not_finite_are_not_predicted(digits, dtype, value):
+def test_prediction_raises_for_non_finite_images(digits, dtype, value):
     net = tiny(epochs=1).fit(*digits)
     images = digits[0][:3].astype(dtype)
     images[1, 2, 3] = value
@@ -207,7 +207,7 @@ def test_unknown_parameters_are_refused():
         VGGLite().set_params(epoch=3)
 
 
-def test_prediction_refuses_other_images(digits):
+def test_prediction_raises_for_other_shapes(digits):
     X, y = digits
     with pytest.raises(NotFittedError):
         tiny().predict(X)
@@ -220,7 +220,7 @@ def test_prediction_refuses_other_images(digits):
 
 @pytest.mark.parametrize("n_rows", [2, 20, 61])
 @pytest.mark.parametrize("architecture", ["FC-30 -> RELU -> FCS", "CONV-8 -> RELU -> POOL -> FCS"])
-def test_a_prediction_does_not_depend_on_its_place(digits, architecture, n_rows):
+def test_prediction_does_not_depend_on_the_row_position(digits, architecture, n_rows):
     X, y = digits
     net = ImageClassifier(architecture, epochs=1, random_state=0).fit(X, y)
     for method in (net.predict_proba, net.transform):
@@ -232,7 +232,7 @@ def test_a_prediction_does_not_depend_on_its_place(digits, architecture, n_rows)
 
 
 @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
-def test_only_proportions_of_weights_matter(digits, name):
+def test_scale_of_weights_does_not_matter(digits, name):
     X, y = digits
     if name == "sample_weight":
         nets = [tiny().fit(X, y, sample_weight=scale * (1 + y)) for scale in (1, 8)]
@@ -254,7 +254,7 @@ def test_class_weights_multiply_those_of_samples(digits):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_training_starts_from_the_frequencies_of_the_classes(digits, weighted):
+def test_initial_bias_matches_class_frequencies(digits, weighted):
     X, _ = digits
     y = np.repeat([0, 1, 2], [240, 50, 10])
     weight = np.where(y == 2, 24.0, 1.0) if weighted else np.ones(300)
@@ -293,7 +293,7 @@ def test_samples_of_weight_zero_are_left_out(digits):
     )
 
 
-def test_early_stopping_goes_back_to_the_best_weights(digits):
+def test_early_stopping_restores_the_best_weights(digits):
     X, y = digits
     net = tiny(epochs=60, early_stopping=True, n_iter_no_change=3, validation_fraction=0.3).fit(
         X, y
@@ -319,7 +319,7 @@ def test_history_has_one_value_an_epoch(digits):
     assert net.history_["val_accuracy"][-1] == pytest.approx(net.score(X[:50], y[:50]), abs=1e-6)
 
 
-def test_warm_start_continues_and_fit_starts_anew(digits):
+def test_warm_start_continues_and_fit_restarts(digits):
     X, y = digits
     net = tiny(warm_start=True).fit(X, y)
     assert net.n_iter_ == 2
@@ -346,7 +346,7 @@ def test_partial_fit_learns_the_classes_once(digits):
         net.partial_fit(X, y, classes=range(9))
 
 
-def test_partial_fit_goes_on_after_fit(digits):
+def test_partial_fit_continues_after_fit(digits):
     X, y = digits
     net = tiny().fit(X, y)
     before = net.predict_proba(X)
@@ -394,7 +394,7 @@ def test_every_parameter_changes_the_training(digits, change):
     assert not np.allclose(tiny().set_params(**change).fit(X, y).predict_proba(X), base)
 
 
-def test_flip_averaging_is_of_predictions_only(digits, tmp_path):
+def test_flip_averaging_affects_predictions_only(digits, tmp_path):
     X, y = digits
     net = tiny().fit(X, y)
     alone, mirrored = net.predict_proba(X), net.predict_proba(X[:, :, ::-1])
@@ -440,10 +440,10 @@ def test_shift_averaging_takes_images_of_one_row(digits):
     assert not np.array_equal(net.set_params(shift_averaging=True).predict_proba(rows), alone)
 
 
-# scikit-learn around it
+# Search, pipelines, copies and representation
 
 
-def test_a_preset_can_be_a_base_class(digits):
+def test_preset_subclasses(digits):
     class Small(MiniCNN):
         """A preset with other settings."""
 
@@ -503,7 +503,7 @@ def test_transform_gives_the_inputs_of_the_last_layer(digits):
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"]
 )
-def test_copies_predict_alike_and_train_on(digits, copied):
+def test_copies_predict_equally_and_continue_training(digits, copied):
     X, y = digits
     assert copied(tiny()).get_params() == tiny().get_params()
     net = tiny(warm_start=True).fit(X, y)
@@ -626,7 +626,7 @@ def test_nothing_global_changes(digits):
         net.fit(X, y).predict(X)
         net.transform(X)
     assert state() == before
-    # TensorFlow's own stream of seeds: what follows is as if there had been no fit.
+    # The fit does not advance TensorFlow's global generator.
     tf.random.set_seed(1)
     expected = tf.random.uniform([3]).numpy(), tf.random.uniform([3]).numpy()
     tf.random.set_seed(1)

@@ -52,7 +52,7 @@ def net(**parameters):
     return ImageClassifier(ARCHITECTURE, **{"epochs": 2, "random_state": 0, **parameters})
 
 
-# One image after another
+# Single images
 
 
 def png(pixels, bits=None, transparent=None, size=None):
@@ -130,7 +130,7 @@ WIDE = Image.fromarray(RNG.integers(0, 2**16, (5, 7), dtype=np.uint16))
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_conversions(tmp_path, image, name, expected):
+def test_conversion_to_grey_or_rgb(tmp_path, image, name, expected):
     if expected is None:
         expected = np.asarray(image.convert("L"))[..., None]
     read = read_images([saved(tmp_path, image, name)])
@@ -138,7 +138,7 @@ def test_conversions(tmp_path, image, name, expected):
     np.testing.assert_array_equal(read[0], expected)
 
 
-def test_bitmaps_of_16_bits_a_pixel_are_bytes(tmp_path):
+def test_bmp_with_16_bits_per_pixel_is_uint8(tmp_path):
     head = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0)
     masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
     rows = struct.pack("<HHHH", 0xF800, 0x07E0, 0x001F, 0xFFFF)
@@ -191,7 +191,7 @@ def test_floats_and_long_integers_keep_their_range(tmp_path, dtype):
     np.testing.assert_array_equal(read[0, ..., 0], values)
 
 
-def test_resizing_and_turning_keep_the_range(tmp_path):
+def test_resizing_and_orientation_keep_the_range(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = saved(tmp_path, WIDE, "turned.png", exif=exif)
@@ -212,7 +212,7 @@ def test_resizing_and_turning_keep_the_range(tmp_path):
         (tiff(DEEP[..., :3]), "deep.tiff"),
         (b"P6 7 5 65535\n" + DEEP[..., :3].astype(">u2").tobytes(), "deep.ppm"),
         (encoded(GREY, "SGI", bpc=2), "deep.sgi"),
-        # No encoder is at hand: the head of a file of bytes says what one of 16 bits says.
+        # Without an encoder for 16 bits, change the header of an 8-bit file.
         (
             re.sub(
                 b"(\xff\x4f\xff\x51.{38})\x07", b"\\1\x0f", encoded(COLOUR, "JPEG2000"), flags=re.S
@@ -222,13 +222,13 @@ def test_resizing_and_turning_keep_the_range(tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_pillow_would_cut_to_8_bits_is_refused(tmp_path, content, name):
+def test_files_that_pillow_truncates_to_8_bits_raise(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name}.*16-bit pixels .* convert it to PNG"):
         read_images([tmp_path / name])
 
 
-def test_files_of_8_and_16_bits_are_refused_together(folder, tmp_path):
+def test_mixed_bit_depths_raise(folder, tmp_path):
     X, y = load_image_folder(folder[0], return_X_y=True)
     wide = tmp_path / "wide.png"
     wide.write_bytes(png(DEEP[:6, :8, :3]))
@@ -243,8 +243,8 @@ def test_files_of_8_and_16_bits_are_refused_together(folder, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_networks_see_the_range_of_files_as_of_arrays(tmp_path, dtype):
-    # 12-bit data whose classes differ in the low byte alone.
+def test_files_and_arrays_give_the_same_pixel_range(tmp_path, dtype):
+    # 12-bit data whose classes differ only in the low byte.
     pixels = RNG.integers(0, 60, (40, 6, 6)).astype(dtype)
     pixels[20:] += 60
     y = np.repeat(["low", "high"], 20)
@@ -340,7 +340,7 @@ def test_transparent_pixels_show_the_background(tmp_path, recwarn, background, e
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_half_transparent_edges_are_mixed_before_resizing(tmp_path, dtype):
+def test_alpha_is_blended_before_resizing(tmp_path, dtype):
     top = np.iinfo(dtype).max
     pixels = np.zeros((4, 4, 4), dtype)
     pixels[:, :2] = (0, 0, 0, top)
@@ -355,7 +355,7 @@ def test_half_transparent_edges_are_mixed_before_resizing(tmp_path, dtype):
     assert (small[..., :1] == small).all()  # grey, without a green fringe
 
 
-def test_estimators_lay_files_over_the_background_of_their_fit(tmp_path):
+def test_prediction_uses_the_background_of_fit(tmp_path):
     cut_out = np.zeros((40, 6, 6, 4), np.uint8)
     cut_out[..., :3] = RNG.integers(0, 256, (40, 6, 6, 3))  # noise under the transparent pixels
     cut_out[:20, 2:4, :, 3] = 255
@@ -430,7 +430,7 @@ def test_backgrounds_and_sizes_without_effect_are_refused(folder):
 
 @pytest.mark.parametrize("name", ["turned.png", "turned.jpg", "turned.tiff", "turned.webp"])
 @pytest.mark.parametrize("tag", range(1, 9))
-def test_orientation_tag_is_obeyed(tmp_path, name, tag):
+def test_orientation_tag_is_applied(tmp_path, name, tag):
     exif = Image.Exif()
     exif[0x0112] = tag
     image = Image.fromarray(
@@ -465,7 +465,7 @@ def exif_of(kind, count, value):
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_orientation_tags_that_are_not_valid_are_ignored(tmp_path, exif):
+def test_invalid_orientation_tags_are_ignored(tmp_path, exif):
     for name in ("a.jpg", "a.png"):
         path = saved(tmp_path, COLOUR, name, exif=exif)
         with Image.open(path) as image:
@@ -473,7 +473,7 @@ def test_orientation_tags_that_are_not_valid_are_ignored(tmp_path, exif):
         np.testing.assert_array_equal(read_images([path])[0], expected)
 
 
-def test_first_picture_of_a_phone_file(tmp_path):
+def test_first_picture_of_an_mpo_file(tmp_path):
     path = saved(tmp_path, COLOUR, "phone.mpo", save_all=True, append_images=[COLOUR.rotate(180)])
     with Image.open(path) as image:
         assert image.n_frames == 2
@@ -495,7 +495,7 @@ def test_resizing(tmp_path):
 
 
 def png_of_size(width, height):
-    """A PNG whose head claims a size that nobody should decode."""
+    """A PNG whose header claims a huge size."""
     return png(np.zeros((1, 1)), size=(height, width))
 
 
@@ -547,7 +547,7 @@ def test_all_unreadable_files_are_reported_at_once(folder, tmp_path):
     spoilt = list(X)
     for row in range(0, 60, 5):
         spoilt[row] = str(tmp_path / f"{row}.bmp")
-        # A whole head, so that only decoding shows what is wrong.
+        # The header is complete, so only decoding fails.
         (tmp_path / f"{row}.bmp").write_bytes(encoded(Image.new("RGB", (8, 6)), "BMP")[:-20])
     for call in (
         fitted.predict,
@@ -568,7 +568,7 @@ def test_all_unreadable_files_are_reported_at_once(folder, tmp_path):
             call(lost)
 
 
-def test_the_error_of_a_file_passes_between_processes(tmp_path):
+def test_unreadable_image_error_can_be_pickled(tmp_path):
     with pytest.raises(ValueError, match="no such file") as caught:
         read_images([tmp_path / "lost.png"])
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -601,7 +601,7 @@ print("end")
 """
 
 
-def test_what_is_not_a_regular_file_is_refused_at_once(folder, tmp_path, run_python):
+def test_irregular_files_raise_without_blocking(folder, tmp_path, run_python):
     special = [tmp_path / name / "class" / "0.png" for name in ("fifo", "link", "device")]
     for path in special:
         path.parent.mkdir(parents=True)
@@ -623,7 +623,7 @@ def test_links_to_files_are_read(folder, tmp_path):
 # Files as an array
 
 
-def test_reads_like_the_array_of_its_pixels(folder):
+def test_image_files_behave_like_an_array(folder):
     root, pixels = folder
     files = ImageFiles(load_image_folder(root).data)
     assert (files.shape, files.dtype, len(files)) == (pixels.shape, pixels.dtype, 60)
@@ -644,7 +644,7 @@ def test_reads_like_the_array_of_its_pixels(folder):
         (3, False),
     ],
 )
-def test_what_counts_as_paths(X, expected):
+def test_is_paths(X, expected):
     assert is_paths(X) is expected
 
 
@@ -722,7 +722,7 @@ def test_frames_of_paths_in_scikit_learns_tools(folder):
     assert columns.fit_transform(labelled, y).shape[0] == 60
 
 
-def test_paths_among_other_things_are_refused():
+def test_mixed_paths_and_other_values_raise():
     with pytest.raises(ValueError, match="row 1 is a float"):
         is_paths(["a.png", 1.0])
 
@@ -826,7 +826,7 @@ def test_files_that_change_during_training_are_named(
     net(epochs=1).fit(X[rows], y[rows])  # what was compiled serves again
 
 
-def test_files_for_validation_are_checked_before_the_training(folder, tmp_path):
+def test_validation_files_are_checked_before_training(folder, tmp_path):
     X, y = load_image_folder(folder[0], return_X_y=True)
     small = saved(tmp_path, COLOUR, "small.png")
     wide = tmp_path / "wide.png"
@@ -871,7 +871,7 @@ def test_bad_files_stop_fit_and_predict(folder, tmp_path):
         ({"image_size": 6.0}, "'image_size' parameter"),
         ({"resize": "fit"}, "'resize' parameter"),
         ({"resize": "crop"}, "resize='crop' needs image_size"),
-        ({"image_size": (6, 8), "input_shape": (5, 8, 3)}, "input_shape=.* is not of image_size"),
+        ({"image_size": (6, 8), "input_shape": (5, 8, 3)}, "input_shape=.* and image_size="),
         ({"input_shape": (5, 8, 3)}, "6x8 pixels where 5x8 are expected"),
     ],
 )
@@ -904,7 +904,7 @@ print(net.n_iter_, net.predict(X[:100]).shape, net.score(X[-100:], y[-100:]) >= 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's /proc")
 def test_memmap_larger_than_the_memory_limit(tmp_path, run_python):
     path = tmp_path / "big.npy"
-    # A file of holes: a quarter of a gigabyte that takes no disk.
+    # A sparse file: 256 MB that take no disk space.
     shape = (1250, 256, 256, 3)
     np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).flush()
     printed = run_python(MEMORY, str(path)).stdout.splitlines()

@@ -22,7 +22,7 @@ def net(architecture="CONV-6 -> RELU -> POOL -> FCS", **parameters):
     return ImageClassifier(architecture, **{"epochs": 1, "random_state": 0, **parameters})
 
 
-def test_filters_are_those_of_the_first_convolution():
+def test_filter_display_shows_the_first_convolution():
     fitted = net("CONV-5:3 -> RELU -> CONV-7 -> FCS").fit(X, Y)
     display = FilterDisplay.from_estimator(fitted, n_columns=3)
     kernel = fitted.model_.get_layer("conv_1").get_weights()[0]
@@ -53,7 +53,7 @@ def left_or_right(n_samples=300):
     return images, np.array(["left", "right"])[side], height + 1, width + 1
 
 
-def test_maps_point_at_what_a_class_is_recognized_by():
+def test_saliency_highlights_the_relevant_region():
     images, side, y, x = left_or_right()
     fitted = net("[CONV-8 -> RELU]*2 -> POOL -> FCS", epochs=10).fit(images, side)
     assert fitted.score(images, side) > 0.95
@@ -72,14 +72,14 @@ def test_maps_point_at_what_a_class_is_recognized_by():
     assert display.axes_[0].get_title().startswith(f"{display.labels[0]}, ")
 
 
-def test_maps_are_those_of_the_definition():
+def test_saliency_matches_the_definition_of_grad_cam():
     fitted = net("CONV-3 -> POOL -> FCS", batch_norm=False, standardize=False).fit(X, Y)
     display = SaliencyDisplay.from_estimator(fitted, X[:4], Y[:4])
     model = fitted.model_
     outputs = keras.Model(model.input, model.get_layer("conv_1").output)(X[:4, ..., None]).numpy()
     kernel = model.layers[-1].get_weights()[0].reshape(4, 4, 3, 10)
     for index, label in enumerate(Y[:4]):
-        # The gradient of a maximum reaches the place of the maximum.
+        # The gradient of a maximum flows only to its position.
         gradient = np.zeros_like(outputs[index])
         for row, column, channel in np.ndindex(4, 4, 3):
             part = outputs[index, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2, channel]
@@ -89,7 +89,7 @@ def test_maps_are_those_of_the_definition():
         np.testing.assert_allclose(display.maps[index], expected / expected.max(), atol=1e-5)
 
 
-def test_other_classes_can_be_asked_for(tmp_path):
+def test_saliency_of_other_classes(tmp_path):
     fitted = net(epochs=3).fit(X, Y.astype(str))
     asked = np.array(["3", "7"])
     display = SaliencyDisplay.from_estimator(fitted, X[:2], asked)
@@ -103,7 +103,7 @@ def test_other_classes_can_be_asked_for(tmp_path):
     np.testing.assert_array_equal(from_files.maps, display.maps)
 
 
-def test_what_cannot_be_drawn():
+def test_invalid_inputs_raise():
     with pytest.raises(NotFittedError):
         FilterDisplay.from_estimator(net())
     flat = net("FC-3 -> RELU -> FCS").fit(X, Y)

@@ -10,7 +10,7 @@ IMAGES = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)
 
 
 def step(kind, inputs, dtype="float32"):
-    """Normalize with given weights; give the outputs, the gradients and the weights after it."""
+    """Normalize with fixed weights; return the outputs, the gradients and the new weights."""
     layer = kind(momentum=0.6, dtype=dtype)
     layer.build(inputs.shape)
     rng = np.random.default_rng(1)
@@ -26,14 +26,14 @@ def step(kind, inputs, dtype="float32"):
 
 
 @pytest.mark.parametrize("rows", [6, 1])
-def test_a_fused_step_is_that_of_keras(rows):
+def test_fused_batch_norm_matches_keras(rows):
     fused = step(FusedBatchNormalization, IMAGES[:rows])
     plain = step(keras.layers.BatchNormalization, IMAGES[:rows])
     for one, other in zip(fused, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_in_bfloat16_the_statistics_stay_float32():
+def test_statistics_are_float32_in_bfloat16():
     fused = step(FusedBatchNormalization, IMAGES, "mixed_bfloat16")
     plain = step(keras.layers.BatchNormalization, IMAGES)
     assert fused[0].dtype == tf.bfloat16
@@ -43,7 +43,7 @@ def test_in_bfloat16_the_statistics_stay_float32():
     np.testing.assert_allclose(tf.cast(fused[0], tf.float32), plain[0], rtol=0.02, atol=0.05)
 
 
-def test_vectors_are_normalized_as_images_of_a_pixel():
+def test_vectors_are_normalized_like_1x1_images():
     vectors = IMAGES.reshape(6, -1)
     fused = step(FusedBatchNormalization, vectors)
     plain = step(keras.layers.BatchNormalization, vectors)
@@ -53,7 +53,7 @@ def test_vectors_are_normalized_as_images_of_a_pixel():
 
 
 @pytest.mark.parametrize(("steps", "share"), [(0, 0.9), (8, 0.5), (80, 0.4)])
-def test_statistics_forget_their_initial_values_in_the_first_steps(steps, share):
+def test_first_steps_reduce_the_weight_of_initial_statistics(steps, share):
     layer = FusedBatchNormalization(momentum=0.6)
     layer.build(IMAGES.shape)
     layer.moving_mean.assign(np.full(7, 100.0))
@@ -63,7 +63,7 @@ def test_statistics_forget_their_initial_values_in_the_first_steps(steps, share)
     np.testing.assert_allclose(layer.moving_mean, expected, rtol=1e-5)
 
 
-def test_predictions_are_left_to_keras():
+def test_predictions_use_keras_operations():
     layers = [FusedBatchNormalization(), keras.layers.BatchNormalization()]
     one, other = (layer(IMAGES, training=False) for layer in layers)
     np.testing.assert_array_equal(one, other)

@@ -1,4 +1,4 @@
-"""The layout of the package: imports point one way."""
+"""The layers of the package: modules import only from their own and lower levels."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ import skcnn
 
 ROOT = Path(skcnn.__file__).parent
 
-# From the top; a module imports from its own level and those below it.
+# From top to bottom.
 LEVELS = [
     {"image", "sequence"},
     {"base", "heads"},
@@ -26,7 +26,7 @@ MODULES = sorted(
 
 
 def imported(module):
-    """The modules of the package that a module imports at run time, by their parts."""
+    """The modules of the package that a module imports at run time, as tuples of names."""
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     package = module.split(".")[:-1]
     tree = ast.parse(path.read_text())
@@ -48,7 +48,7 @@ def level(name):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module):
+def test_modules_import_only_from_lower_levels(module):
     top = module.split(".")[0]
     for parts in imported(module):
         if top in ("datasets", "displays"):  # they stand beside the estimators
@@ -57,7 +57,7 @@ def test_imports_point_down(module):
             assert level(parts[0]) >= level(top), f"{module} imports {'.'.join(parts)}"
 
 
-def test_no_module_imports_itself_through_others():
+def test_no_import_cycles():
     graph = {
         module: {".".join(parts) for parts in imported(module)} & set(MODULES)
         for module in MODULES

@@ -22,7 +22,7 @@ def net(**parameters):
 
 @pytest.fixture
 def processor(monkeypatch, tmp_path):
-    """Let the machine have a processor with these flags, and oneDNN set like this."""
+    """Mock the flags of the processor and the settings of oneDNN."""
 
     def have(flags, onednn=None):
         description = tmp_path / "cpuinfo"
@@ -83,7 +83,7 @@ def test_bfloat16_is_native_on_graphics_cards_from_ampere_on(
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_auto_takes_bfloat16_for_images_that_are_not_tiny_where_it_is_native(monkeypatch, native):
+def test_auto_precision_uses_native_bfloat16_except_for_tiny_images(monkeypatch, native):
     monkeypatch.setattr(estimator, "native_bfloat16", lambda: native)
     chosen = "mixed_bfloat16" if native else "float32"
     assert net(epochs=1).fit(LARGE, Y).precision_ == chosen
@@ -134,7 +134,7 @@ def threads():
     )
 
 
-def test_workers_of_a_search_keep_to_their_share_of_the_cores():
+def test_search_workers_limit_their_threads():
     with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=3):
         assert joblib.Parallel()(joblib.delayed(threads)() for _ in range(2)) == [(3, 3)] * 2
         scores = cross_val_score(net(), SMALL, Y, cv=2)
@@ -142,14 +142,14 @@ def test_workers_of_a_search_keep_to_their_share_of_the_cores():
     assert threads() == (0, 0)  # this process is as it was
 
 
-def test_a_variable_for_openmp_alone_changes_nothing(run_python):
+def test_omp_num_threads_alone_does_not_limit_threads(run_python):
     code = "import skcnn, tensorflow as tf; config = tf.config.threading\n"
     code += "print(config.get_intra_op_parallelism_threads())"
     for share in ("1", "nonsense"):
         assert run_python(code, OMP_NUM_THREADS=share).stdout == "0\n"
 
 
-def test_a_worker_where_tensorflow_runs_already_is_left_alone(run_python):
+def test_worker_with_initialized_tensorflow_is_unchanged(run_python):
     code = """
 import multiprocessing, os
 

@@ -25,7 +25,7 @@ def test_exact_match_counts_whole_strings():
 
 
 def test_character_accuracy_counts_places():
-    # 2 of 2, 1 of 2, "3" and no more of 3, nothing of nothing
+    # correct: 2 of 2, 1 of 2, 1 of 3, and 0 of 0
     assert character_accuracy_score(TRUE, GUESSED) == 4 / 7
     assert character_accuracy_score(TRUE, GUESSED, sample_weight=[0, 1, 2, 5]) == 3 / 8
     assert character_accuracy_score(["", ""], ["", ""]) == 1
@@ -57,12 +57,12 @@ def test_character_accuracy_against_a_loop(pairs):
         ((["a\0"], ["a"]), "NUL"),
     ],
 )
-def test_what_are_no_strings_is_refused(score, arguments, message):
+def test_invalid_strings_raise(score, arguments, message):
     with pytest.raises(ValueError, match=message):
         score(*arguments)
 
 
-def test_weights_that_are_all_zero_are_refused():
+def test_all_zero_weights_raise():
     for score in (exact_match_score, character_accuracy_score):
         with pytest.raises(ValueError, match="at least one non-zero"):
             score(TRUE, GUESSED, sample_weight=np.zeros(4))
@@ -70,7 +70,7 @@ def test_weights_that_are_all_zero_are_refused():
         confident_error_counts(CLASSES, PROBABILITY, sample_weight=np.zeros(5))
 
 
-def test_they_make_scorers():
+def test_metrics_as_scorers():
     class Upper(BaseEstimator):
         def predict(self, X):
             return np.char.upper(X)
@@ -88,7 +88,7 @@ PROBABILITY = np.array(
 
 
 def test_confident_errors_are_counted_by_true_class():
-    # the last sample lies on the margin of 2 * (1 - 0.1), not above it
+    # the last sample is exactly on the margin of 2 * (1 - 0.1)
     assert confident_error_counts(CLASSES, PROBABILITY).tolist() == [1, 2, 0]
     assert confident_error_counts(CLASSES, PROBABILITY, margin=1.91).tolist() == [0, 1, 0]
     assert confident_error_counts(CLASSES, PROBABILITY, margin=0.5).tolist() == [1, 3, 1]
@@ -103,7 +103,7 @@ def test_labels_order_the_columns_of_confident_errors():
     assert two.tolist() == [1, 1, 0]
 
 
-def test_confident_errors_make_a_scorer():
+def test_confident_errors_as_a_scorer():
     scorer = make_scorer(confident_error_counts, response_method="predict_proba", margin=1.0)
     X, y = load_digits(n_class=3, return_X_y=True)
     counts = scorer(GaussianNB().fit(X, y), X, y)
@@ -136,7 +136,7 @@ def test_character_error_rate_is_the_edit_distance_over_the_length():
     assert character_error_rate(["abc", "d"], ["abx", "d"], sample_weight=[1, 3]) == 1 / 6
 
 
-def test_the_nearest_of_several_right_answers_counts():
+def test_error_rate_uses_the_nearest_reference():
     answers = [["colour", "color"], ["grey"], "gray"]
     guesses = ["color", "gray", "gray"]
     assert exact_match_score(answers, guesses) == pytest.approx(2 / 3)

@@ -17,18 +17,18 @@ def stepped(optimizer, shape, gradient, name="kernel"):
     return variable.numpy()
 
 
-def test_a_step_of_a_convolution_is_orthogonal_and_as_large_as_one_of_adam():
+def test_convolution_update_is_orthogonal_with_the_scale_of_adam():
     shape = (3, 3, 5, 8)
     gradient = RNG.normal(size=shape).astype(np.float32)
     step = stepped(Muon(0.1), shape, gradient)
-    # Newton-Schulz brings the singular values near to one, not to one.
+    # Newton-Schulz only approximates singular values of one.
     values = np.linalg.svd(step.reshape(-1, 8), compute_uv=False) / (0.1 * 0.2 * 45**0.5)
     assert values == pytest.approx(np.ones(8), abs=0.35)
     assert np.sum(step * gradient) < 0
     assert np.sqrt(np.mean(step**2)) == pytest.approx(0.1 * 0.2, rel=0.3)
 
 
-def test_matrices_are_stepped_as_keras_does():
+def test_matrix_update_matches_keras():
     gradient = RNG.normal(size=(6, 4)).astype(np.float32)
     ours = stepped(Muon(0.1), (6, 4), gradient)
     theirs = stepped(keras.optimizers.Muon(0.1, weight_decay=None), (6, 4), gradient)
@@ -46,7 +46,7 @@ def test_vectors_and_dense_layers_are_left_to_adam(shape, name):
     )
 
 
-def test_there_is_no_weight_decay_unless_asked_for():
+def test_no_weight_decay_by_default():
     variable = keras.Variable(np.ones((4, 3), np.float32))
     plain, decayed = Muon(0.1), Muon(0.1, weight_decay=0.5)
     for optimizer, expected in ((plain, 1.0), (decayed, 0.95)):
@@ -56,14 +56,14 @@ def test_there_is_no_weight_decay_unless_asked_for():
         np.testing.assert_allclose(variable, np.full((4, 3), expected), rtol=1e-6)
 
 
-def test_it_is_the_optimizer_of_images_by_name():
+def test_muon_is_the_default_optimizer_of_images():
     net = ImageClassifier("CONV-8 -> RELU -> POOL -> FCS", epochs=8, random_state=0).fit(X, Y)
     assert isinstance(net.model_.optimizer, Muon)
     assert net.score(X, Y) > 0.9
     assert Seq2SeqRNN().optimizer == "adam"
 
 
-def test_its_settings_and_its_state_are_kept(tmp_path):
+def test_settings_and_state_survive_save_and_load(tmp_path):
     optimizer = Muon(0.02, momentum=0.8)
     again = Muon.from_config(optimizer.get_config())
     assert (again.momentum, float(again.learning_rate)) == (0.8, pytest.approx(0.02))

@@ -1,4 +1,4 @@
-"""Files of estimators: what comes back, what is refused, and what other runtimes make of them."""
+"""Saving and loading: round trips, invalid files, and export to other runtimes."""
 
 import copy
 import io
@@ -53,7 +53,7 @@ def seq(**parameters):
 
 
 class Fitted(dict):
-    """Estimators, each fitted when a test first asks for it."""
+    """Estimators, fitted on first access."""
 
     def __missing__(self, kind):
         self[kind] = (net() if kind == "image" else seq()).fit(*DATA[kind])
@@ -85,13 +85,13 @@ ROUND_TRIPS = {
 
 
 def plain(estimator):
-    """All parameters, in a form that can be compared."""
+    """All parameters in a comparable form."""
     return {name: repr(value) for name, value in estimator.get_params().items()}
 
 
 @pytest.mark.parametrize("trip", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
 @pytest.mark.parametrize("kind", ["image", "strings"])
-def test_a_fitted_estimator_comes_back(trip, kind, tmp_path):
+def test_fitted_estimator_round_trip(trip, kind, tmp_path):
     before, (inputs, targets) = FITTED[kind], DATA[kind]
     after = trip(before, tmp_path)
     assert type(after) is type(before)
@@ -100,7 +100,7 @@ def test_a_fitted_estimator_comes_back(trip, kind, tmp_path):
     np.testing.assert_array_equal(after.predict(inputs), before.predict(inputs))
     assert after.history_ == before.history_
     assert after.n_iter_ == before.n_iter_
-    # and training goes on from the same place
+    # and training continues from the same state
     other = copy.deepcopy(before)
     for estimator in (after, other):
         estimator.partial_fit(inputs, targets)
@@ -109,7 +109,7 @@ def test_a_fitted_estimator_comes_back(trip, kind, tmp_path):
 
 @pytest.mark.parametrize("trip", ROUND_TRIPS.values(), ids=ROUND_TRIPS)
 @pytest.mark.parametrize("make", [net, seq])
-def test_an_unfitted_estimator_comes_back(trip, make, tmp_path):
+def test_unfitted_estimator_round_trip(trip, make, tmp_path):
     after = trip(make(epochs=7), tmp_path)
     assert plain(after) == plain(make(epochs=7))
     with pytest.raises(NotFittedError):
@@ -129,7 +129,7 @@ def test_an_unfitted_estimator_comes_back(trip, make, tmp_path):
         {"input_shape": (8, 8, 1), "validation_fraction": np.float64(0.3)},
     ],
 )
-def test_parameters_come_back(parameters, tmp_path):
+def test_parameters_round_trip(parameters, tmp_path):
     before = net(**parameters)
     after = through_a_file(before, tmp_path)
 
@@ -157,14 +157,14 @@ def test_parameters_come_back(parameters, tmp_path):
         np.array([3, 5, 250], dtype=np.uint8),
     ],
 )
-def test_labels_come_back(labels, tmp_path):
+def test_labels_round_trip(labels, tmp_path):
     fitted = net(epochs=1).fit(X, labels[Y % 3])
     after = through_a_file(fitted, tmp_path)
     assert after.classes_.dtype == fitted.classes_.dtype
     np.testing.assert_array_equal(after.predict(X), fitted.predict(X))
 
 
-def test_names_of_features_come_back(tmp_path):
+def test_feature_names_round_trip(tmp_path):
     frame = pd.DataFrame(X.reshape(len(X), -1)).rename(columns="pixel{}".format)
     fitted = net(epochs=1).fit(frame, Y)
     after = through_a_file(fitted, tmp_path)
@@ -172,7 +172,7 @@ def test_names_of_features_come_back(tmp_path):
     np.testing.assert_array_equal(after.predict_proba(frame), fitted.predict_proba(frame))
 
 
-def test_what_a_file_cannot_hold_is_named(tmp_path):
+def test_unsaved_parameters_warn(tmp_path):
     fitted = net(
         callbacks=[keras.callbacks.Callback()],
         scoring=lambda net, X, y: net.score(X, y),
@@ -184,11 +184,11 @@ def test_what_a_file_cannot_hold_is_named(tmp_path):
     np.testing.assert_array_equal(after.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_a_checkpoint_dir_does_not_come_back(tmp_path):
+def test_checkpoint_dir_is_not_restored(tmp_path):
     before = net(checkpoint_dir=tmp_path / "mine")
     with pytest.warns(UserWarning, match="not contain checkpoint_dir, which"):
         assert through_a_file(before, tmp_path).checkpoint_dir is None
-    # nor from a file that an earlier version has written
+    # nor from a file of an earlier version
     document, arrays = content_of(tmp_path / "estimator.skcnn")
     parameters = dict(document["content"]["dict"])["estimator"]["parameters"]["dict"]
     parameters.append(["checkpoint_dir", "theirs"])
@@ -197,14 +197,14 @@ def test_a_checkpoint_dir_does_not_come_back(tmp_path):
         assert load(tmp_path / "old.skcnn").checkpoint_dir is None
 
 
-def test_a_change_of_parameters_after_fit_does_not_spoil_a_file(tmp_path):
+def test_set_params_after_fit_keeps_the_file_loadable(tmp_path):
     changed = copy.deepcopy(FITTED["image"]).set_params(architecture="FCS", batch_norm=False)
     after = through_a_file(changed, tmp_path)
     assert after.architecture == "FCS"
     np.testing.assert_array_equal(after.predict_proba(X), changed.predict_proba(X))
 
 
-def test_a_file_says_what_wrote_it_and_is_the_same_each_time(tmp_path):
+def test_files_contain_versions_and_are_deterministic(tmp_path):
     for name in "ab":
         FITTED["image"].save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -234,7 +234,7 @@ class Own(ImageClassifier):
     architecture = "FCS"
 
 
-def test_a_class_of_ones_own_comes_back_where_it_is_known(tmp_path, run_python):
+def test_user_class_loads_after_its_import(tmp_path, run_python):
     fitted = Own(epochs=1, random_state=0).fit(X, Y)
     after = through_a_file(fitted, tmp_path)
     assert type(after) is Own
@@ -263,11 +263,11 @@ def test_files_of_earlier_versions_load(path):
     assert expected["parameters"].items() <= parameters.items()
 
 
-def test_there_are_files_of_this_version():
+def test_test_data_include_this_version():
     assert len(list(HERE.glob(f"*-{skcnn.__version__}.skcnn"))) == 2
 
 
-# Files that skcnn has not written
+# Invalid and malicious files
 
 
 def content_of(path):
@@ -277,7 +277,7 @@ def content_of(path):
 
 
 def pack(document, arrays):
-    """Write a zip as skcnn does, with the right checksums."""
+    """Write a zip as skcnn does, with correct checksums."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("metadata.json", json.dumps(document))
@@ -287,7 +287,7 @@ def pack(document, arrays):
 
 
 class Payload:
-    """Leaves a file where it is unpickled."""
+    """Create a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -314,7 +314,7 @@ def npy(array, **options):
     return out.getvalue()
 
 
-def test_a_pickle_is_not_opened(written, tmp_path):
+def test_load_does_not_unpickle(written, tmp_path):
     document, arrays = written
     payload = Payload(tmp_path / "was here")
     refused(tmp_path, pickle.dumps(payload), "zip file")
@@ -328,7 +328,7 @@ def test_a_pickle_is_not_opened(written, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.skcnn", "good.skcnn"]
 
 
-def test_a_lambda_and_other_objects_are_not_made(written, tmp_path):
+def test_load_does_not_create_arbitrary_objects(written, tmp_path):
     document, arrays = written
     trace = tmp_path / "was here"
     name = str(trace)
@@ -358,7 +358,7 @@ def test_a_lambda_and_other_objects_are_not_made(written, tmp_path):
     assert not trace.exists()
 
 
-def test_a_file_cannot_take_more_memory_than_its_size(written, tmp_path):
+def test_file_with_excessive_memory_raises(written, tmp_path):
     document, arrays = written
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -394,7 +394,7 @@ def colliding(n):
 
 
 def bombs(document, arrays):
-    """Files that ask for far more memory or time than their size, by name."""
+    """Files that would need far more memory or time than their size, by name."""
 
     def of(value=None, first=None, more=(), network=None):
         bad = copy.deepcopy(document)
@@ -474,7 +474,7 @@ def test_time_and_memory_are_bounded_by_the_size_of_a_file(written, tmp_path, ru
     assert run_python(LIMITED, str(tmp_path)).stdout == ""
 
 
-def test_a_file_that_is_no_file_is_not_read(tmp_path):
+def test_load_raises_for_irregular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "a named pipe"), ("/dev/zero", "a device")):
         with pytest.raises(LoadError, match=f"{path} cannot be loaded: it is {kind}, not a file"):
@@ -487,7 +487,7 @@ def test_a_file_that_is_no_file_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["", None, 3, b"a", "a\0b", 1.5])
-def test_a_path_that_is_none_is_named(path):
+def test_invalid_path_raises(path):
     for use in (FITTED["image"].save, FITTED["image"].export, load):
         with pytest.raises((TypeError, ValueError), match=r"^path must be [^\n]*, got"):
             use(path)
@@ -517,7 +517,7 @@ def test_a_folder_is_not_written_as_a_file(tmp_path):
         {"dict": [["estimator", {"keras": "Adam", "config": {"dict": []}}]]},
     ],
 )
-def test_what_is_no_estimator_is_refused(written, tmp_path, content):
+def test_file_without_estimator_raises(written, tmp_path, content):
     document, arrays = written
     refused(tmp_path, pack({**document, "content": content}, arrays), "instead of an estimator")
 
@@ -544,11 +544,11 @@ def test_weights_that_are_not_finite_are_refused(kind, value, tmp_path):
 def test_classes_that_are_not_sorted_or_differ_are_refused(written, tmp_path, order):
     document, arrays = written
     arrays[0] = npy(np.array(order))
-    refused(tmp_path, pack(document, arrays), "classes_ are not sorted, or not different")
+    refused(tmp_path, pack(document, arrays), "classes_ are not sorted, or not unique")
 
 
 @pytest.mark.parametrize("name", ["model_", "_state", "fit"])
-def test_what_is_not_learnt_is_not_set(written, tmp_path, name):
+def test_file_with_other_attributes_raises(written, tmp_path, name):
     document, arrays = written
     attributes = dict(document["content"]["dict"])["estimator"]["attributes"]["dict"]
     attributes.append([name, 3])
@@ -556,15 +556,15 @@ def test_what_is_not_learnt_is_not_set(written, tmp_path, name):
 
 
 @pytest.mark.parametrize("key", [(1, 2), 2**70, np.complex128(1)])
-def test_a_dict_that_could_not_be_loaded_is_left_out(key, tmp_path):
+def test_dict_with_unsupported_keys_is_not_saved(key, tmp_path):
     with pytest.warns(UserWarning, match="not contain class_weight"):
         assert through_a_file(net(class_weight={key: 1.0}), tmp_path).class_weight is None
 
 
-# Several that write
+# Concurrent and repeated writes
 
 
-def test_permissions_stay_and_links_are_followed(tmp_path):
+def test_save_keeps_permissions_and_follows_links(tmp_path):
     old = os.umask(0o027)
     try:
         FITTED["image"].save(tmp_path / "a")
@@ -626,7 +626,7 @@ for _ in range(40):
     assert [each.name for each in tmp_path.iterdir()] == ["a.skcnn"]
 
 
-def test_a_saved_model_replaces_another_and_nothing_else(tmp_path, monkeypatch):
+def test_export_replaces_only_saved_model_folders(tmp_path, monkeypatch):
     path = tmp_path / "exported"
     path.mkdir()  # an empty folder is nobody's
     for fitted in (net(epochs=1).fit(X, Y), FITTED["image"]):
@@ -648,7 +648,7 @@ def test_a_saved_model_replaces_another_and_nothing_else(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("format", ["onnx", "tf_saved_model", "litert"])
-def test_an_export_that_fails_leaves_what_was_there(format, tmp_path, monkeypatch):
+def test_failed_export_keeps_the_old_file(format, tmp_path, monkeypatch):
     path = tmp_path / "exported"
     FITTED["image"].export(path, format=format)
     before = {each: each.is_file() and each.read_bytes() for each in tmp_path.rglob("*")}
@@ -676,14 +676,14 @@ def test_a_network_of_too_many_layers_is_not_built(tmp_path):
     refused(tmp_path, pack(json.loads(text), arrays), "more layers than weights")
 
 
-def test_a_file_of_a_later_version_says_so(written, tmp_path):
+def test_file_of_a_later_version_raises(written, tmp_path):
     document, arrays = written
     later = {**document, "format_version": 99, "versions": {"skcnn": "7.0"}}
     refused(tmp_path, pack(later, arrays), "skcnn 7.0, which is newer than the installed")
     refused(tmp_path, pack({**document, "format": "other"}, arrays), "not a skcnn file of kind")
 
 
-def test_a_checkpoint_is_no_estimator(tmp_path):
+def test_load_raises_for_a_checkpoint(tmp_path):
     net(checkpoint_dir=tmp_path).fit(X, Y)
     with pytest.raises(LoadError, match="not a skcnn file of kind 'estimator'"):
         load(tmp_path / "checkpoint.skcnn")
@@ -715,7 +715,7 @@ N_MUTANTS = {"bytes": 1200, "document": 600, "arrays": 200}
 
 
 def places(node, path=()):
-    """Every place of a JSON document."""
+    """All paths to values of a JSON document."""
     yield path
     items = enumerate(node) if isinstance(node, list) else getattr(node, "items", list)()
     for key, value in items:
@@ -783,7 +783,7 @@ def mutated_arrays(arrays, draw):
     return arrays
 
 
-def test_fuzzed_files_load_right_or_are_refused(tmp_path, record_property):
+def test_fuzzed_files_load_correctly_or_raise(tmp_path, record_property):
     draw = random.Random(0)
     fitted = ImageClassifier("DROPOUT-0.1 -> FCS", epochs=1, random_state=0)
     fitted.fit(X[:, :2, :3], Y % 3)
@@ -877,7 +877,7 @@ EXPORTED = {
 
 @pytest.mark.parametrize("format", RUNTIMES)
 @pytest.mark.parametrize("name", EXPORTED)
-def test_other_runtimes_predict_the_same(name, format, tmp_path):
+def test_exported_networks_predict_the_same(name, format, tmp_path):
     make, inputs = EXPORTED[name]
     fitted = make()
     path = tmp_path / "exported"
@@ -893,8 +893,8 @@ def test_other_runtimes_predict_the_same(name, format, tmp_path):
         assert metadata["output_characters"] == fitted.output_table_.characters_.tolist()
 
 
-def test_export_leaves_environment_and_numpy_as_they_were(tmp_path, run_python):
-    # In a process of its own, as what a first import does is not done again.
+def test_export_restores_environment_and_numpy(tmp_path, run_python):
+    # In a separate process, as the side effects of an import occur only once.
     code = """
 import os, sys, warnings
 import numpy as np
@@ -907,7 +907,7 @@ print(before == (dict(os.environ), set(vars(np)), list(warnings.filters)))
     assert run_python(code, str(tmp_path / "a.onnx")).stdout == "True\n"
 
 
-def test_what_cannot_be_exported(tmp_path, monkeypatch):
+def test_invalid_exports_raise(tmp_path, monkeypatch):
     with pytest.raises(NotFittedError):
         net().export(tmp_path / "a")
     with pytest.raises(ValueError, match=r"format must be one of onnx, .*; got 'pdf'"):
@@ -920,7 +920,7 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-# What callbacks save
+# Models saved by callbacks
 
 PLAIN_KERAS = """
 import sys
@@ -947,7 +947,7 @@ SAVED_BY_CALLBACKS = {
 }
 
 
-def test_what_a_callback_saves_loads_in_plain_keras(tmp_path, run_python):
+def test_model_saved_by_a_callback_loads_in_plain_keras(tmp_path, run_python):
     fitted = {}
     for name, (make, inputs, targets) in SAVED_BY_CALLBACKS.items():
         folder = tmp_path / name
@@ -972,7 +972,7 @@ def test_what_a_callback_saves_loads_in_plain_keras(tmp_path, run_python):
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", np.array([object()]), len])
-def test_what_is_not_plain_is_not_encoded(value):
+def test_encode_raises_for_unsupported_values(value):
     with pytest.raises(TypeError, match="cannot be saved"):
         encode(value, [])
 
@@ -981,7 +981,7 @@ def test_what_is_not_plain_is_not_encoded(value):
     "value",
     [(1, [2.5, None]), {1: "a", "b": (True,)}, np.float32(1.5), {"array": 1}, {"tuple": [1]}],
 )
-def test_plain_values_come_back(value):
+def test_plain_values_round_trip(value):
     arrays = []
     after = decode(json.loads(json.dumps(encode(value, arrays))), arrays)
     assert after == value

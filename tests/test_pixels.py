@@ -1,4 +1,4 @@
-"""The range, the layout and the shape of images."""
+"""Validation of the value range, the channel layout and the shape of images."""
 
 import copy
 import time
@@ -54,7 +54,7 @@ def call(fitted, method, images):
 
 @pytest.mark.parametrize(("trained", "given"), OTHER_SCALES.values(), ids=OTHER_SCALES)
 @pytest.mark.parametrize("shape", ["images", "rows"])
-def test_images_of_another_scale_are_noticed(trained, given, shape):
+def test_other_scale_warns(trained, given, shape):
     fitted = net().fit(trained, Y)
     given = given.reshape(len(given), -1) if shape == "rows" else given
     with pytest.warns(UserWarning, match=r"X has pixels from .* fitted on pixels from .* alike"):
@@ -64,7 +64,7 @@ def test_images_of_another_scale_are_noticed(trained, given, shape):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_notices_another_scale(method, tmp_path):
+def test_other_scale_warns_in_every_method(method, tmp_path):
     fitted = net().fit(BYTES, Y)
     fitted.save(tmp_path / "net.skcnn")
     for estimator in (fitted, load(tmp_path / "net.skcnn"), copy.deepcopy(fitted)):
@@ -72,12 +72,12 @@ def test_every_method_notices_another_scale(method, tmp_path):
             call(estimator, method, UNIT)
 
 
-def test_images_to_validate_on_of_another_scale_are_noticed():
+def test_other_scale_of_validation_images_warns():
     with pytest.warns(UserWarning, match="X has pixels from"):
         net().fit(BYTES, Y, X_val=UNIT, y_val=Y)
 
 
-def test_files_and_arrays_of_another_scale_are_noticed(tmp_path):
+def test_other_scale_between_files_and_arrays_warns(tmp_path):
     paths = files(tmp_path, BYTES)
     with pytest.warns(UserWarning, match=r"from 0 to 255 \(uint8\).*from 0 to 0\.9.*\(float64\)"):
         net().fit(UNIT, Y).predict(paths)
@@ -101,7 +101,7 @@ SAME_SCALES = {
 
 
 @pytest.mark.parametrize(("trained", "given"), SAME_SCALES.values(), ids=SAME_SCALES)
-def test_images_of_one_scale_are_not(trained, given, tmp_path):
+def test_same_scale_does_not_warn(trained, given, tmp_path):
     fitted = net().fit(trained, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -111,7 +111,7 @@ def test_images_of_one_scale_are_not(trained, given, tmp_path):
             fitted.predict(files(tmp_path, BYTES[:3]))
 
 
-def test_the_range_is_that_of_the_rows_that_are_trained_on():
+def test_pixel_range_is_that_of_the_training_rows():
     spoilt = np.concatenate([X, 1e6 + X])
     fitted = net().fit(spoilt, np.tile(Y, 2), sample_weight=np.repeat([1.0, 0.0], 200))
     assert fitted.pixel_range_ == (0, 16)
@@ -120,7 +120,7 @@ def test_the_range_is_that_of_the_rows_that_are_trained_on():
     assert net().fit(BYTES, Y).pixel_range_ == (0, 255)
 
 
-def test_looking_at_the_range_takes_a_hundredth_of_a_prediction():
+def test_range_check_takes_one_percent_of_a_prediction():
     fitted = net().fit(UNIT, Y)
     image = UNIT[:1].astype(np.float32)
 
@@ -158,7 +158,7 @@ def test_channels_that_come_first_are_moved_or_declared():
 @pytest.mark.parametrize(
     "shape", [(1, 300, 8), (5, 32, 32), (3, 32, 3), (1, 1, 8), (4, 4, 64), (2, 2, 2), (1, 64, 12)]
 )
-def test_images_that_are_low_are_taken_as_they_are(shape):
+def test_images_of_small_height_are_accepted(shape):
     images = np.random.default_rng(0).random((20, *shape))
     assert net().fit(images, np.arange(20) % 2).input_shape_ == shape
 
@@ -183,7 +183,7 @@ def test_images_that_are_low_are_taken_as_they_are(shape):
     ids=range(10),
 )
 @pytest.mark.parametrize("parameters", [{}, {"standardize": False}], ids=["", "not standardized"])
-def test_values_that_float32_cannot_tell_apart_are_refused(images, parameters):
+def test_values_not_distinct_in_float32_raise(images, parameters):
     with pytest.raises(ValueError, match=r"float32.* cannot tell apart. Subtract an offset"):
         net(**parameters).fit(images, Y)
 
@@ -193,7 +193,7 @@ def test_values_that_float32_cannot_tell_apart_are_refused(images, parameters):
     [X + 1e5, X * 1e-20, X * 1e30, X.astype(np.int64) * 2**50, (X > 8) + 1e6, X * 0 + 1e9 + 0.1],
     ids=range(6),
 )
-def test_values_that_float32_can_tell_apart_are_taken(images):
+def test_values_distinct_in_float32_are_accepted(images):
     standardize = bool(images.max() < 1e20)
     assert net(standardize=standardize, batch_norm=False).fit(images, Y).pixel_range_[1] > 0
 
@@ -201,7 +201,7 @@ def test_values_that_float32_can_tell_apart_are_taken(images):
 # Rows
 
 
-def test_rows_that_are_read_as_an_image_are_noticed():
+def test_guessed_image_shape_of_rows_warns():
     rows, y = load_digits(return_X_y=True)
     rows, y = rows[:200], y[:200]
     with pytest.warns(UserWarning, match=r"rows of 64 features.*\(8, 8, 1\). Set input_shape"):
@@ -215,7 +215,7 @@ def test_rows_that_are_read_as_an_image_are_noticed():
         fitted.fit(rows[:, 1:], y)
 
 
-def test_a_meta_estimator_that_takes_columns_away_is_noticed():
+def test_dropped_columns_warn():
     rows = X.reshape(200, 64)
     with pytest.warns(UserWarning, match=r"rows of 49 features.*\(7, 7, 1\)"):
         make_pipeline(SelectKBest(k=49), net()).fit(rows, Y)
@@ -225,10 +225,10 @@ def test_a_meta_estimator_that_takes_columns_away_is_noticed():
         make_pipeline(SelectKBest(k=49), net(input_shape=(8, 8))).fit(rows, Y)
 
 
-# What is learned is what prediction reads
+# Prediction uses learned attributes, not parameters
 
 
-def test_parameters_of_reading_do_not_change_predictions(tmp_path):
+def test_set_params_for_reading_does_not_change_predictions(tmp_path):
     paths = files(tmp_path, BYTES[:60])
     fitted = net(image_size=(6, 5)).fit(paths, Y[:60])
     expected = fitted.predict_proba(paths)

@@ -68,7 +68,7 @@ def lines_of(ax):
     return {line.get_label(): line.get_ydata().tolist() for line in ax.get_lines()}
 
 
-def test_history_display_draws_what_was_recorded(nets):
+def test_history_display_draws_the_history(nets):
     stopped, _ = nets
     display = TrainingHistoryDisplay.from_estimator(stopped)
     history, best = stopped.history_, stopped.best_iteration_
@@ -92,7 +92,7 @@ def test_history_display_compares_estimators_on_given_axes(nets):
     assert colours["one training"] == colours["one validation"] != colours["other training"]
 
 
-def test_history_display_refuses_what_has_none(nets):
+def test_history_display_raises_without_history(nets):
     with pytest.raises(NotFittedError):
         TrainingHistoryDisplay.from_estimator(MiniCNN())
     with pytest.raises(ValueError, match="metric='recall' is not in the history"):
@@ -112,7 +112,7 @@ def titles(display):
     return [ax.get_title() for ax in display.axes_]
 
 
-def test_the_surest_mistakes_come_first():
+def test_mistakes_are_sorted_by_confidence():
     display = MisclassifiedImagesDisplay.from_predictions(
         IMAGES, TRUE, PROBABILITY, classes=["a", "b", "c"]
     )
@@ -148,7 +148,7 @@ def test_mistakes_of_an_estimator(nets):
     assert len(display.axes_) == 4
 
 
-def test_no_mistakes():
+def test_misclassified_display_without_mistakes():
     display = MisclassifiedImagesDisplay.from_predictions(
         IMAGES[:2], ["a", "b"], np.eye(2), classes=["a", "b"]
     )

@@ -1,4 +1,4 @@
-"""An estimator from outside the package: a head, and a check of its data."""
+"""An estimator defined outside of the package: a head and the validation of its data."""
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -11,7 +11,7 @@ from skcnn.image.estimator import ImageEstimator
 
 
 class OrdinalHead(LabelsHead):
-    """Ordered labels, as the answers to "is it more than this one?" (Frank and Hall, 2001)."""
+    """Ordered labels, encoded as binary targets "greater than label k" (Frank and Hall, 2001)."""
 
     def __init__(self, labels):
         super().__init__(len(labels) - 1)
@@ -47,7 +47,7 @@ class OrdinalClassifier(ClassifierMixin, ImageEstimator):
         return {"labels": self.classes_.tolist()}
 
 
-# Mini-batches make a weight of two different from the same sample twice.
+# With mini-batches, a weight of two is not equivalent to repeating a sample.
 EXCEPTED = "check_sample_weight_equivalence"
 
 
@@ -60,7 +60,7 @@ def test_sklearn_check(estimator, check):
         check(estimator)
 
 
-def test_an_ordinal_classifier_learns_saves_and_goes_on(tmp_path):
+def test_ordinal_classifier_fits_saves_and_resumes(tmp_path):
     X = load_digit_images().data[:300]
     ink = np.digitize(X.sum(axis=(1, 2)), [270, 310, 350])
     net = OrdinalClassifier("FC-32 -> RELU -> FCS", epochs=20, random_state=0).fit(X, ink)

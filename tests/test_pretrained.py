@@ -49,7 +49,7 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def mobile(tmp_path_factory):
-    """The file of weights of the smallest network of the table, made at random."""
+    """A file with random weights of the smallest network in the table."""
     path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
     model = keras.applications.MobileNet(include_top=False, weights=None)
     randomize(model).save_weights(path)
@@ -80,7 +80,7 @@ def test_two_phases_learn_more_than_the_head(net):
     np.testing.assert_array_equal(frozen.history_["loss"], tuned.history_["loss"][:20])
     assert frozen.score(X_TEST, Y_TEST) > 0.35
     assert tuned.score(X_TEST, Y_TEST) > frozen.score(X_TEST, Y_TEST) + 0.1
-    # The second phase has a tenth of the rate, and begins where the first ended.
+    # The second phase has a tenth of the learning rate and continues the first.
     rates = tuned.history_["learning_rate"]
     assert max(rates[20:]) < 0.2 * max(rates[:20])
     assert tuned.history_["loss"][20] < 1.2 * tuned.history_["loss"][19]
@@ -98,8 +98,8 @@ def test_frozen_layers_stay_bit_for_bit(net, backbone, trainable):
         assert np.array_equal(after[path], value) is (path not in trained), path
 
 
-def test_batch_normalization_is_that_of_the_pretraining_in_training_too(net, backbone):
-    # In training mode the features of a batch would depend on the other images of it.
+def test_batch_norm_uses_pretrained_statistics_in_training(net, backbone):
+    # In training mode, features would depend on the other images of the batch.
     net.set_params(dropout=0.0, augmentation=ImageAugmenter(horizontal_flip=True), trainable=0)
     flipped = clone(net).set_params(batch_size=120, frozen_epochs=1, learning_rate=1e-30)
     loss = flipped.fit(X, Y).history_["loss"][0]
@@ -125,7 +125,7 @@ def test_augmented_features_are_not_cached(net, monkeypatch):
     assert fitted.score(X_TEST, Y_TEST) > 0.3
 
 
-def test_features_beyond_the_bound_are_on_disk(net, monkeypatch, tmp_path):
+def test_large_features_are_memory_mapped(net, monkeypatch, tmp_path):
     expected = clone(net).fit(X, Y).predict_proba(X_TEST)
     monkeypatch.setattr(pretrained, "FEATURES_IN_MEMORY", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -137,7 +137,7 @@ def test_features_beyond_the_bound_are_on_disk(net, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_rates_fall_from_block_to_block(net, backbone, monkeypatch):
+def test_layer_decay_scales_the_learning_rate(net, backbone, monkeypatch):
     shares = {}
     start = CompiledNetwork.start
     monkeypatch.setattr(
@@ -151,7 +151,7 @@ def test_the_rates_fall_from_block_to_block(net, backbone, monkeypatch):
     fitted = net.set_params(layer_decay=0.5).fit(X, Y)
     kernels = {path: share for path, share in shares.items() if path.startswith("conv")}
     assert kernels == {"conv_1/kernel": 0.125, "conv_2/kernel": 0.25, "conv_3/kernel": 0.5}
-    # With SGD a step is the gradient times the rate, so that a small factor shows in the weights.
+    # An SGD step is proportional to the rate, so its size shows the factor.
     before = weights_of(backbone)
     parameters = {"optimizer": "sgd", "learning_rate_schedule": "constant", "dropout": 0.0}
 
@@ -164,7 +164,7 @@ def test_the_rates_fall_from_block_to_block(net, backbone, monkeypatch):
     assert falling[0] < 1e-5 * even[0] + 1e-7
 
 
-def test_optimizers_of_all_kinds_follow_the_rates(net, backbone):
+def test_layer_decay_with_all_kinds_of_optimizers(net, backbone):
     before = weights_of(backbone)
     for optimizer in ("adam", "muon", keras.optimizers.SGD(0.1, momentum=0.9)):
         fitted = clone(net).set_params(optimizer=optimizer, layer_decay=1e-4).fit(X, Y)
@@ -175,7 +175,7 @@ def test_optimizers_of_all_kinds_follow_the_rates(net, backbone):
         assert moved[0] < 1e-6 < moved[1] * 100
 
 
-def test_the_same_seed_gives_the_same_network_and_a_pooled_one(net):
+def test_same_seed_gives_the_same_network(net):
     first = clone(net).fit(X, Y)._state.weights
     assert same(clone(net).fit(X, Y)._state.weights, first)
     assert not same(
@@ -206,7 +206,7 @@ def test_early_stopping_over_both_phases(net):
     accuracy = fitted.history_["val_accuracy"]
     assert len(accuracy) == fitted.n_iter_ < 42
     assert fitted.best_iteration_ == 1 + int(np.argmax(accuracy))
-    # A second phase that only harms ends with the network of the first.
+    # If the second phase does not improve, the weights of the first are restored.
     harmed = clone(fitted).set_params(learning_rate=0.01, frozen_epochs=10)
     harmed.set_params(layer_decay=1.0, epochs=3, n_iter_no_change=3, random_state=1)
     frozen = clone(harmed).set_params(trainable=0).fit(X, Y)
@@ -228,7 +228,7 @@ def test_scorers_see_the_whole_network(net):
     np.testing.assert_allclose(np.negative(scores), fitted.history_["val_loss"], rtol=1e-3)
 
 
-def test_a_loss_that_diverges_ends_the_training(net):
+def test_diverging_loss_stops_both_phases(net):
     with pytest.warns(ConvergenceWarning, match="The loss became"):
         fitted = net.set_params(
             optimizer="sgd", learning_rate=1e30, learning_rate_schedule="constant"
@@ -252,7 +252,7 @@ def test_one_progress_bar(net, monkeypatch):
 
 
 class Stop(keras.callbacks.Callback):
-    """A process that dies after an epoch."""
+    """Interrupt the training run after an epoch."""
 
     def __init__(self, epoch):
         super().__init__()
@@ -275,7 +275,7 @@ def test_interrupted_training_resumes_in_its_phase(net, tmp_path, epoch, early_s
     assert same(resumed._state.weights, expected._state.weights)
     assert resumed.history_["loss"] == expected.history_["loss"]
     assert resumed.best_iteration_ == expected.best_iteration_
-    # A training that is over is not done again.
+    # A finished training run is not repeated.
     again = clone(interrupted).fit(X, Y)
     assert same(again._state.weights, expected._state.weights)
     with pytest.raises(ValueError, match="different trainable"):
@@ -291,7 +291,7 @@ def test_partial_fit_trains_the_head_first(net, backbone):
     net.partial_fit(X, Y)
     assert not np.array_equal(weights_of(net)["conv_3/kernel"], before)
     assert net.n_iter_ == 3
-    # The head goes on where it was, with its optimizer.
+    # The head continues with its optimizer state.
     head = clone(net).set_params(frozen_epochs=10)
     losses = [head.partial_fit(X, Y).history_["loss"][-1] for _ in range(10)]
     assert losses[-1] < losses[0]
@@ -304,7 +304,7 @@ def test_a_warm_start_trains_the_network_further(net, backbone):
     net.fit(X, Y)
     assert net.n_iter_ == 12
     assert net.history_["loss"][-1] < loss
-    # After the head alone more of the network may be trained.
+    # After training only the head, `trainable` may increase.
     frozen = clone(net).set_params(trainable=0).fit(X, Y)
     frozen.set_params(trainable=2).fit(X, Y)
     assert frozen.n_iter_ == 9
@@ -318,7 +318,7 @@ def test_a_warm_start_trains_the_network_further(net, backbone):
 # Targets
 
 
-def test_numbers(backbone):
+def test_regression(backbone):
     net = PretrainedRegressor(backbone, frozen_epochs=20, epochs=10, random_state=0).fit(X, INK)
     ink = X_TEST.sum(axis=(1, 2))
     assert net.score(X_TEST, ink) > 0.5
@@ -326,14 +326,14 @@ def test_numbers(backbone):
     assert two.predict(X_TEST).shape == (180, 2)
 
 
-def test_several_labels(net):
+def test_multilabel(net):
     y = np.column_stack([Y % 2 == 0, Y > 6]).astype(int)
     fitted = net.set_params(frozen_epochs=20, epochs=10).fit(X, y)
     truth = np.column_stack([Y_TEST % 2 == 0, Y_TEST > 6])
     assert (fitted.predict(X_TEST) == truth).mean() > 0.7
 
 
-def test_weights_of_samples_and_classes(net):
+def test_sample_and_class_weights(net):
     weight = np.where(Y == 5, 0, 1)
     fitted = clone(net).fit(X, Y, sample_weight=weight)
     assert 5 not in fitted.predict(X)
@@ -346,7 +346,7 @@ def test_weights_of_samples_and_classes(net):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Files of many sizes, of red and of green images, some of them grey."""
+    """Files of red and green images of many sizes, some of them grey."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("photos")
     paths = []
@@ -373,7 +373,7 @@ def fitted(mobile, photos):
     return net.fit(*photos)
 
 
-def test_a_network_of_the_table(fitted, photos, mobile, tmp_path):
+def test_backbone_of_the_table(fitted, photos, mobile, tmp_path):
     paths, y = photos
     assert fitted.score(paths, y) == 1
     assert fitted.input_shape_ == (40, 32, 3)
@@ -381,18 +381,18 @@ def test_a_network_of_the_table(fitted, photos, mobile, tmp_path):
     frozen = clone(fitted).set_params(trainable=0).fit(paths, y)
     np.testing.assert_allclose(frozen.transform(paths), features.transform(paths), atol=1e-5)
     assert frozen.weights_sha256_ == features.weights_sha256_
-    # Files, pickles and what is loaded need no file of weights.
+    # Saved and pickled estimators do not need the file of the weights.
     fitted.save(tmp_path / "net.skcnn")
     other = clone(fitted).set_params(weights="gone.h5")
     expected = fitted.predict_proba(paths)
     for again in (load(tmp_path / "net.skcnn"), pickle.loads(pickle.dumps(fitted))):
         np.testing.assert_array_equal(again.predict_proba(paths), expected)
         assert again.set_params(weights="gone.h5").partial_fit(paths, y).n_iter_ == 32
-    with pytest.raises(FileNotFoundError, match=r"weights='gone.h5' is not there"):
+    with pytest.raises(FileNotFoundError, match=r"weights='gone.h5' does not exist"):
         other.fit(paths, y)
 
 
-def test_displays_of_a_network_of_the_table(fitted, photos):
+def test_displays_with_a_backbone_of_the_table(fitted, photos):
     paths, y = photos
     display = SaliencyDisplay.from_estimator(fitted, paths[:3])
     assert display.maps.shape == (3, 40, 32)
@@ -417,7 +417,7 @@ def test_exports_say_how_to_read_images(fitted, photos, tmp_path, format):
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("format", ["onnx", "litert", "tf_saved_model"])
-def test_exported_networks_resize_as_in_the_fit(backbone, tmp_path, format, resize):
+def test_exported_networks_resize_as_in_fit(backbone, tmp_path, format, resize):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 17, (20, 30, 24)).astype(np.float32)
     net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1, random_state=0)
@@ -477,7 +477,7 @@ def test_grey_images_and_random_weights(photos):
 # Searches
 
 
-def test_searches(net, backbone, mobile):
+def test_grid_search(net, backbone, mobile):
     grid = {
         "backbone": [
             FrozenEstimator(backbone),
@@ -495,7 +495,7 @@ def test_searches(net, backbone, mobile):
     GridSearchCV(sizes, grid, cv=2, error_score="raise").fit(X[:20], Y[:20] > 6)
 
 
-def test_a_network_on_a_network_on_a_network(net):
+def test_nested_backbones(net):
     deeper = PretrainedClassifier(net.fit(X, Y), frozen_epochs=20, epochs=1, random_state=0)
     deeper.fit(DIGITS[LOW][:100], LABELS[LOW][:100])
     assert deeper.score(DIGITS[LOW][100:300], LABELS[LOW][100:300]) > 0.5

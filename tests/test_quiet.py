@@ -1,4 +1,4 @@
-"""TensorFlow's greeting, which only a new process shows."""
+"""TensorFlow's startup messages, tested in new processes."""
 
 import subprocess
 
@@ -19,27 +19,27 @@ print(before == after == (None, 30, []))
     assert result.stderr == ""
 
 
-def test_other_lines_pass(run_python):
+def test_other_output_is_not_suppressed(run_python):
     code = """
 import os
 from skcnn._environment import quiet_tensorflow_start
 with quiet_tensorflow_start():
     os.write(2, b"I0000 00:00:1700000000.000000    1 port.cc:153] oneDNN is on.\\nmine\\n")
 """
-    # the package's own import has tensorflow loaded already, so hide that
+    # importing skcnn has already loaded tensorflow, so hide that
     hide = "import sys, skcnn; del sys.modules['tensorflow']\n"
     assert run_python(hide + code).stderr == "mine\n"
 
 
-def test_a_level_of_the_user_stands(run_python):
+def test_log_level_of_the_user_is_kept(run_python):
     result = run_python(
         "import os, skcnn; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="0"
     )
     assert result.stdout == "0\n"
 
 
-def test_another_keras_backend_is_refused(run_python):
-    # No other backend is installed, so Keras is made to name one.
+def test_other_keras_backend_raises(run_python):
+    # No other backend is installed, so mock its name.
     code = "import keras; keras.backend.backend = lambda: 'jax'; import skcnn"
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run_python(code)

@@ -1,4 +1,4 @@
-"""Image regressors, and targets of several labels."""
+"""Image regressors and multi-label classifiers."""
 
 import copy
 import pickle
@@ -41,7 +41,7 @@ def classifier(**parameters):
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
-def test_numbers_come_back_in_their_units(loss):
+def test_predictions_have_the_units_of_the_targets(loss):
     net = regressor(loss=loss, epochs=15).fit(X, INK)
     assert is_regressor(net)
     assert net.predict(X).shape == (300,)
@@ -51,7 +51,7 @@ def test_numbers_come_back_in_their_units(loss):
     assert r2_score(TWO, many.predict(X), multioutput="raw_values").min() > 0.7
 
 
-def test_losses_are_those_of_keras():
+def test_losses_match_keras():
     net = regressor(loss="absolute_error", epochs=1, batch_size=300, learning_rate=1e-9)
     net.fit(X, INK)
     error = np.abs(net.predict(X) - INK).mean() / INK.std()
@@ -65,7 +65,7 @@ def test_predictions_follow_the_scale_of_the_targets(scale):
 
 
 @pytest.mark.parametrize("target", [INK, TWO], ids=["one", "two"])
-def test_a_regressor_comes_back_from_a_file_and_goes_on(target, tmp_path):
+def test_saved_regressor_loads_and_continues(target, tmp_path):
     net = regressor().fit(X, target)
     net.save(tmp_path / "net.skcnn")
     for again in (load(tmp_path / "net.skcnn"), pickle.loads(pickle.dumps(net))):
@@ -88,14 +88,14 @@ def test_a_regressor_resumes_from_a_checkpoint(tmp_path):
     np.testing.assert_array_equal(resumed.predict(X), whole.predict(X))
 
 
-def test_early_stopping_of_a_regressor_watches_the_validation_loss():
+def test_early_stopping_of_a_regressor_monitors_the_validation_loss():
     net = regressor(epochs=60, early_stopping=True, n_iter_no_change=2, learning_rate=0.1)
     losses = net.fit(X, INK).history_["val_loss"]
     assert net.n_iter_ == len(losses) == net.best_iteration_ + 2 < 60
     assert net.best_iteration_ == np.argmin(losses) + 1
 
 
-def test_geometry_leaves_the_targets_alone_and_mixup_mixes_them():
+def test_only_mixup_changes_the_targets():
     augmented = regressor(augmentation=ImageAugmenter(rotation_range=20, horizontal_flip=True))
     assert augmented.fit(X, INK).score(X, INK) > 0.5
     mixed = regressor(augmentation=ImageAugmenter(mixup=1.0)).fit(X, INK)
@@ -154,12 +154,12 @@ def test_bad_targets_of_a_regressor_are_refused(fit, message):
 
 
 @pytest.mark.parametrize("name", ["class_weight", "label_smoothing"])
-def test_parameters_of_classifiers_are_none_of_regressors(name):
+def test_regressors_have_no_classifier_parameters(name):
     with pytest.raises(TypeError, match=name):
         ImageRegressor(**{name: 0.1})
 
 
-def test_a_column_of_numbers_is_flat_with_a_warning():
+def test_column_vector_y_warns():
     with pytest.warns(DataConversionWarning):
         net = regressor().fit(X, INK[:, None])
     assert net.predict(X).shape == (300,)
@@ -169,7 +169,7 @@ def test_a_constant_target_is_predicted():
     assert regressor(epochs=1).fit(X, np.full(300, 3.0)).predict(X) == pytest.approx(3, abs=2)
 
 
-# Several labels
+# Multi-label classification
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_indicator_matrices(form):
     np.testing.assert_array_equal(net.classes_, [0, 1, 2])
 
 
-def test_labels_of_a_multi_label_binarizer_come_back():
+def test_multi_label_binarizer_round_trip():
     tags = [[name for name, has in zip("abc", row, strict=True) if has] for row in LABELS]
     binarizer = MultiLabelBinarizer()
     net = classifier(epochs=15).fit(X, binarizer.fit_transform(tags))
@@ -195,7 +195,7 @@ def test_labels_of_a_multi_label_binarizer_come_back():
     assert np.mean([list(one) == other for one, other in zip(found, tags, strict=True)]) > 0.8
 
 
-def test_several_labels_come_back_from_a_file_and_go_on(tmp_path):
+def test_saved_multilabel_classifier_loads_and_continues(tmp_path):
     net = classifier().fit(X, LABELS)
     net.save(tmp_path / "net.skcnn")
     again = load(tmp_path / "net.skcnn")
@@ -215,14 +215,14 @@ def test_classes_of_partial_fit_name_the_columns():
         net.partial_fit(X, LABELS, classes=["a", "b", "d"])
 
 
-def test_early_stopping_of_several_labels_watches_whole_rows():
+def test_early_stopping_of_multilabel_monitors_subset_accuracy():
     net = classifier(epochs=40, early_stopping=True, n_iter_no_change=2).fit(X, LABELS)
     accuracy = net.history_["val_subset_accuracy"]
     assert net.best_iteration_ == np.argmax(accuracy) + 1
     assert net.n_iter_ < 40
 
 
-def test_several_labels_start_from_their_frequencies():
+def test_initial_bias_matches_label_frequencies():
     rare = LABELS.copy()
     rare[10:, 0] = 0
     net = classifier(epochs=1, learning_rate=1e-30).fit(X, rare)

@@ -30,7 +30,7 @@ from skcnn.sequence.networks import build_seq2seq, network_size
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=6), min_size=1))
 @settings(max_examples=50, deadline=None)
-def test_any_strings_come_back(strings):
+def test_any_strings_round_trip(strings):
     table = CharacterTable().fit(strings)
     encoded = table.transform(strings)
     longest = max(1, max(map(len, strings)))
@@ -40,7 +40,7 @@ def test_any_strings_come_back(strings):
     assert table.inverse_transform(encoded).tolist() == strings
 
 
-def test_the_padding_is_no_character():
+def test_padding_is_not_a_character():
     table = CharacterTable().fit(["a b", " "])
     assert table.characters_.tolist() == ["", " ", "a", "b"]
     assert table.transform([" "])[0].argmax(axis=1).tolist() == [1, 0, 0]
@@ -103,7 +103,7 @@ def learned():
     return net(epochs=100, hidden_size=32, learning_rate=0.02).fit(X, Y)
 
 
-def test_it_learns(learned):
+def test_learns_addition(learned):
     assert learned.score(X, Y) == 1
     assert learned.predict(X[:3]).tolist() == Y[:3].tolist()
     weight = np.arange(55)
@@ -171,7 +171,7 @@ def test_layers_are_of_the_cell(cell, decoder):
 
 @pytest.mark.parametrize("decoder", ["repeat", "attention"])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_the_size_of_a_network_is_known_before_it_is_built(cell, decoder):
+def test_computed_size_matches_the_built_network(cell, decoder):
     options = {"input_shape": (3, 5), "output_shape": (2, 7), "cell": cell}
     options |= {"hidden_size": 6, "n_layers": 3, "decoder": decoder}
     model = build_seq2seq(**options)
@@ -186,14 +186,14 @@ def test_the_size_of_a_network_is_known_before_it_is_built(cell, decoder):
         ({"n_layers": 200, "hidden_size": 1000, "cell": "gru"}, "2,399,[0-9,]+ parameters"),
     ],
 )
-def test_networks_that_cannot_be_trained_are_refused(monkeypatch, parameters, count):
+def test_too_large_networks_raise(monkeypatch, parameters, count):
     monkeypatch.setattr(keras, "Input", None)
     name = next(iter(parameters))
     with pytest.raises(ValueError, match=f"{name}={parameters[name]}.* {count}; at most"):
         Seq2SeqRNN(decoder="repeat", **parameters).fit(["1", "2"], ["3", "4"])
 
 
-def test_long_strings_are_looped_over():
+def test_long_strings_are_not_unrolled():
     long = np.array([text * 12 for text in X])
     fitted = net(epochs=1).fit(long, Y)
     assert not fitted.model_.get_layer("encoder_1").unroll
@@ -201,7 +201,7 @@ def test_long_strings_are_looped_over():
     assert fitted.predict(long).shape == (55,)
 
 
-def test_strings_of_all_containers_are_alike(learned):
+def test_all_containers_of_strings_are_equivalent(learned):
     expected = learned.predict(X)
     for other in (X.tolist(), X.astype(object), pd.Series(X), tuple(X)):
         np.testing.assert_array_equal(learned.predict(other), expected)
@@ -223,7 +223,7 @@ def test_history_has_both_accuracies():
     assert fitted.history_["val_exact_match"][-1] == pytest.approx(fitted.score(X[:20], Y[:20]))
 
 
-def test_exact_match_is_that_of_the_decoded_strings():
+def test_exact_match_in_history_matches_decoded_strings():
     rng = np.random.default_rng(0)
     table = CharacterTable(characters="ab", length=3).fit(["a"])
     true = np.array(["".join(rng.choice(["a", "b"], rng.integers(0, 4))) for _ in range(500)])
@@ -233,7 +233,7 @@ def test_exact_match_is_that_of_the_decoded_strings():
     np.testing.assert_array_equal(exact_match(table.transform(true), guessed), expected)
 
 
-def test_early_stopping_watches_the_exact_match():
+def test_early_stopping_monitors_the_exact_match():
     fitted = net(epochs=200, hidden_size=32, learning_rate=0.02, early_stopping=True)
     fitted.fit(X, Y)
     match = fitted.history_["val_exact_match"]
@@ -241,7 +241,7 @@ def test_early_stopping_watches_the_exact_match():
     assert fitted.n_iter_ == min(200, fitted.best_iteration_ + 5)
 
 
-def test_weights_of_samples():
+def test_sample_weights():
     weight = np.ones(55)
     weight[::2] = 0
     spoilt = np.where(weight > 0, Y, "9")
@@ -265,7 +265,7 @@ def test_seeds_and_copies(learned):
     assert clone(learned).get_params() == learned.get_params()
 
 
-def test_partial_fit_and_warm_start_go_on():
+def test_partial_fit_and_warm_start_continue():
     fitted = net().partial_fit(X, Y).partial_fit(X, Y)
     assert fitted.n_iter_ == 2
     with pytest.raises(ValueError, match="unknown character 'x'"):
@@ -277,7 +277,7 @@ def test_partial_fit_and_warm_start_go_on():
     assert warm.fit(X, Y).history_["loss"][0] < loss + 0.1
 
 
-def test_scikit_learn_around_it():
+def test_pipeline_search_and_clone():
     scores = cross_val_score(net(), X, Y, cv=2)
     assert scores.shape == (2,)
     search = GridSearchCV(
@@ -356,7 +356,7 @@ def test_bad_data_to_validate_on_are_refused(X_val, y_val, message):
         net().fit(X, Y, X_val=X_val, y_val=y_val)
 
 
-def test_prediction_refuses_what_it_has_not_learnt(learned):
+def test_prediction_raises_for_unknown_characters_and_lengths(learned):
     with pytest.raises(NotFittedError):
         net().predict(X)
     with pytest.raises(ValueError, match="unknown character '-' at position 1 of '1-1' in row 1"):
@@ -412,5 +412,5 @@ print(net.predict(words * 10).shape)
 """
 
 
-def test_predictions_do_not_hold_all_probabilities(run_python):
+def test_prediction_memory_is_bounded(run_python):
     assert run_python(MEMORY).stdout.splitlines() == ["(20000,)"]

@@ -1,4 +1,4 @@
-"""scikit-learn's own conformance checks on every public estimator."""
+"""scikit-learn's estimator checks for every public estimator."""
 
 import inspect
 
@@ -13,8 +13,8 @@ from sklearn.utils.fixes import parse_version
 
 import skcnn
 
-# Mini-batches make a weight of two different from the same sample twice: scikit-learn excepts
-# its own mini-batch MLPClassifier from these checks too.
+# With mini-batches, a weight of two is not equivalent to repeating a sample: scikit-learn also
+# excludes its MLPClassifier from these checks.
 EXCEPTED = "check_sample_weight_equivalence"
 EPOCHS = 5
 
@@ -25,7 +25,7 @@ ESTIMATORS = [
     if inspect.isclass(value) and issubclass(value, BaseEstimator) and hasattr(value, "fit")
 ]
 
-# A network for the estimators that have a pretrained one; its images are resized from rows.
+# The backbone of the pretrained estimators; rows are read as images and resized.
 SMALL = skcnn.ImageClassifier("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=1, random_state=0)
 SMALL.fit(np.random.default_rng(0).normal(size=(64, 8, 8)), np.arange(64) % 2)
 PRETRAINED = {"backbone": SMALL, "resize": "stretch"}
@@ -75,8 +75,8 @@ def run_check(estimator, check):
     check(estimator)
 
 
-# Estimators of strings. scikit-learn ends its list after the first check where an estimator takes
-# no numbers. Those of its checks that need no data, or whose data must be refused, apply:
+# Estimators of strings. scikit-learn skips most checks for estimators that do not accept numbers.
+# These checks apply, as they need no data or expect an error:
 
 APPLY = {
     "check_do_not_raise_errors_in_init_or_set_params",
@@ -95,7 +95,7 @@ APPLY = {
     "check_valid_tag_types",
 }
 
-# The others, with the reason why they cannot be asked as they are.
+# The other checks, and why they do not apply.
 NUMBERS = "fits numbers of its own making"
 MESSAGE = "expects a message about numbers; strings in the place of numbers are refused by type"
 COLUMNS = "is about the columns of X, and strings are one"
@@ -159,9 +159,9 @@ DO_NOT_APPLY = {
 }
 
 
-def test_every_check_is_run_or_has_a_reason():
+def test_every_check_is_run_or_excluded_with_a_reason():
     asked = {check.func.__name__ for _, check in estimator_checks_generator(OF_IMAGES[0])}
-    # Those that this scikit-learn has not, or does not ask yet.
+    # Checks that are missing from some versions of scikit-learn.
     missing = {"check_all_zero_sample_weights_error", "check_array_api_input"} - asked
     assert not missing or parse_version(sklearn.__version__) < parse_version("1.9")
     assert asked - APPLY == set(DO_NOT_APPLY) - missing
@@ -173,7 +173,7 @@ def test_sklearn_check_of_strings(estimator, name):
     getattr(checks, name)(type(estimator).__name__, clone(estimator))
 
 
-# What most of the others are about, asked with strings.
+# Equivalents of the other checks with strings.
 
 X, Y = skcnn.make_arithmetic(40, operation="+", n_digits=1, random_state=0)
 METHODS = ("predict", "predict_proba", "transform")
@@ -197,7 +197,7 @@ def test_fit_returns_self_and_changes_no_parameter(estimator):
     assert all(name.startswith("_") or name.endswith("_") for name in learned)
 
 
-def test_prediction_changes_nothing_and_takes_rows_as_they_come(estimator):
+def test_prediction_is_stateless_and_independent_of_row_order(estimator):
     read_only = X.copy()
     read_only.flags.writeable = False
     estimator.fit(read_only, Y)
@@ -219,14 +219,14 @@ def test_prediction_changes_nothing_and_takes_rows_as_they_come(estimator):
             np.testing.assert_array_equal(single, whole[name])
 
 
-def test_fitting_again_gives_the_same(estimator):
+def test_fit_is_idempotent(estimator):
     first = results(estimator.fit(X, Y), X)
     for name, value in results(estimator.fit(X, Y), X).items():
         np.testing.assert_array_equal(value, first[name])
 
 
 @pytest.mark.parametrize("form", [list, pd.Series, np.asarray])
-def test_sample_weights_of_any_form(form):
+def test_sample_weights_in_all_containers(form):
     net = clone(OF_STRINGS[1]).set_params(random_state=0)
     weight = np.linspace(0, 1, 40)
     kept = weight.copy()

@@ -1,4 +1,4 @@
-"""Files of skops, which load nothing but types that are known or trusted."""
+"""Persistence with skops, which loads only trusted types."""
 
 import keras
 import numpy as np
@@ -62,7 +62,7 @@ def test_an_unfitted_estimator_is_of_trusted_types(make):
     assert repr(after) == repr(make())
 
 
-def test_each_type_that_is_trusted_is_there():
+def test_trusted_types_exist():
     for name in skcnn.TRUSTED_TYPES:
         module, _, attribute = name.rpartition(".")
         assert name.startswith(("skcnn.", "keras.src.optimizers."))

@@ -35,7 +35,7 @@ def test_weights_of_classes_that_a_fold_lacks_are_allowed(labels):
     np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))
 
 
-def test_a_class_without_a_weight_is_named_and_weighs_one():
+def test_missing_class_weight_warns_and_is_one():
     with pytest.warns(UserWarning, match=r"no weight for the classes \[1, 2, 3, 4, 5, 6, 7, 8\]"):
         fitted = net(class_weight={0: 5, 9: 0.5, 77: 3}).fit(X, Y)
     weight = np.where(Y == 0, 5.0, np.where(Y == 9, 0.5, 1.0))
@@ -43,7 +43,7 @@ def test_a_class_without_a_weight_is_named_and_weighs_one():
     np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))
 
 
-def test_weights_of_other_classes_are_refused():
+def test_class_weight_of_unknown_classes_raises():
     names = np.array(list("abcdefghij"))[Y]
     with pytest.raises(ValueError, match=r"none of the classes \['a', .*keys are \[0, 1\]"):
         net(class_weight={0: 2.0, 1: 3.0}).fit(X, names)
@@ -52,7 +52,7 @@ def test_weights_of_other_classes_are_refused():
 @pytest.mark.parametrize("form", [np.array, list, pd.Series, lambda y: pd.Series(y, dtype="str")])
 @pytest.mark.parametrize("missing", [None, math.nan, np.float64("nan"), pd.NA])
 @pytest.mark.parametrize("fit", ["fit", "partial_fit"])
-def test_a_label_that_is_missing_is_named(missing, fit, form):
+def test_missing_label_raises(missing, fit, form):
     labels = np.array(list("abcdefghij"), dtype=object)[Y]
     labels[5] = missing
     with pytest.raises(ValueError, match=r"y has the label .* in row 5"):
@@ -95,7 +95,7 @@ print(net.predict(X).shape)
 """
 
 
-def test_many_classes_take_the_memory_of_their_codes(run_python):
+def test_many_classes_need_memory_for_codes_only(run_python):
     assert run_python(MANY).stdout.splitlines() == ["(20000,)"]
 
 

@@ -45,7 +45,7 @@ def test_schedules_are_fractions_of_the_peak(schedule):
 
 def test_default_learning_rates():
     optimizers = keras.optimizers
-    # Keras 3 took the classic 1.0 of Adadelta away
+    # Keras 3 changed Adadelta's default of 1.0
     assert default_learning_rate(optimizers.Adadelta, "constant") == 1.0
     assert default_learning_rate(optimizers.Adam, "constant") == pytest.approx(0.001)
     assert default_learning_rate(optimizers.Adam, "one_cycle") == 0.01
@@ -68,7 +68,7 @@ class Interrupts(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_an_interrupt_keeps_what_was_learnt(early_stopping):
+def test_interrupt_keeps_the_learned_weights(early_stopping):
     interrupted = net(callbacks=[Interrupts(2)], early_stopping=early_stopping)
     with pytest.warns(UserWarning, match="interrupted after epoch 2 of 4"):
         interrupted.fit(X, Y)
@@ -78,13 +78,13 @@ def test_an_interrupt_keeps_what_was_learnt(early_stopping):
     assert interrupted.predict(X).shape == Y.shape
     if early_stopping:
         assert interrupted.best_iteration_ in (1, 2)
-    # and what others learn later is not touched by it
+    # and later fits are not affected
     np.testing.assert_array_equal(
         net(early_stopping=early_stopping).fit(X, Y).predict_proba(X), whole.predict_proba(X)
     )
 
 
-def test_an_interrupt_before_anything_was_learnt_is_one():
+def test_interrupt_before_the_first_epoch_raises():
     interrupted = net(callbacks=[Interrupts(0)])
     with pytest.raises(KeyboardInterrupt):
         interrupted.fit(X, Y)
@@ -105,7 +105,7 @@ class Spoils(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_a_diverging_run_keeps_the_best_weights(early_stopping):
+def test_diverging_training_keeps_the_best_weights(early_stopping):
     diverged = net(callbacks=[Spoils(2)], early_stopping=early_stopping)
     with pytest.warns(ConvergenceWarning, match="nan in epoch 3. .* Try a smaller learning_rate"):
         diverged.fit(X, Y)
@@ -113,13 +113,13 @@ def test_a_diverging_run_keeps_the_best_weights(early_stopping):
     assert math.isnan(diverged.history_["loss"][2])
     assert 1 <= diverged.best_iteration_ <= 2
     assert diverged.score(X, Y) > 0.15
-    # and the state of its optimizer, which is spoilt, is not gone on with
+    # and the invalid state of the optimizer is reset
     diverged.set_params(callbacks=None, early_stopping=False).partial_fit(X, Y)
     assert np.isfinite(diverged.predict_proba(X)).all()
     assert np.isfinite(diverged.history_["loss"][3])
 
 
-def test_an_early_stop_goes_back_to_weights_of_this_fit():
+def test_early_stopping_restores_weights_of_this_fit():
     validation = {"X_val": X, "y_val": Y}
     first = net(early_stopping=True, warm_start=True, epochs=3).fit(X, Y, **validation)
     second = clone(first).fit(X, Y, **validation).set_params(learning_rate=0.2, n_iter_no_change=1)
@@ -130,7 +130,7 @@ def test_an_early_stop_goes_back_to_weights_of_this_fit():
     assert second.score(X, Y) == pytest.approx(best, abs=1e-6)
 
 
-def test_a_warm_start_goes_on_with_a_new_cycle_of_the_learning_rate():
+def test_warm_start_restarts_the_learning_rate_cycle():
     fitted = net(warm_start=True, epochs=2).fit(X, Y).fit(X, Y)
     rates = fitted.history_["learning_rate"]
     assert rates[:2] == pytest.approx(rates[2:])
@@ -145,7 +145,7 @@ def test_a_name_that_not_all_epochs_log_is_nan_in_the_others():
     assert {len(values) for values in fitted.history_.values()} == {3}
 
 
-def test_history_holds_what_a_users_callback_logs():
+def test_history_includes_logs_of_user_callbacks():
     class Logs(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             logs["twice"] = 2 * epoch
@@ -174,7 +174,7 @@ ImageClassifier("FCS", epochs=3, random_state=0, verbose=1).fit(X, y, X_val=X, y
 """
 
 
-def test_a_progress_bar_shows_epoch_loss_accuracy_and_the_time_left():
+def test_progress_bar_shows_epoch_metrics_and_eta():
     reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 150, 0, 0))
     process = subprocess.Popen(
@@ -200,7 +200,7 @@ def test_a_progress_bar_shows_epoch_loss_accuracy_and_the_time_left():
 
 
 @pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 0), (2, 8)])
-def test_what_is_printed_where_nobody_watches(capfd, verbose, lines):
+def test_output_without_a_terminal(capfd, verbose, lines):
     net(verbose=verbose).fit(X, Y)
     out, err = capfd.readouterr()
     assert len(out.splitlines()) == lines
@@ -208,7 +208,7 @@ def test_what_is_printed_where_nobody_watches(capfd, verbose, lines):
 
 
 @pytest.mark.parametrize("floatx", ["float64", "float16", "bfloat16"])
-def test_another_float_of_keras_is_refused(floatx):
+def test_other_floatx_raises(floatx):
     fitted = net().fit(X, Y)
     expected = fitted.predict_proba(X)
     keras.config.set_floatx(floatx)

@@ -1,4 +1,4 @@
-"""What type checkers and editors see of the public classes."""
+"""Public classes as seen by type checkers and editors."""
 
 import inspect
 import subprocess
@@ -24,8 +24,8 @@ ESTIMATORS = [cls for cls in WITH_PARAMETERS if issubclass(cls, KerasEstimator)]
 PRESETS = ["FeedForward", "MiniCNN", "SpeedNet", "StackedCNN", "VGGLite"]
 ARCHITECTURE = '"CONV-8 -> RELU -> FCS", '
 
-# As for a package that is installed, nothing in skcnn is reported. What has no types is skipped,
-# as without stubs; the others are, too, to save time.
+# As for an installed package, errors in skcnn are not reported. Dependencies are skipped, most of
+# which have no types, to save time.
 CONFIGURATION = f"""
 [mypy]
 strict = True
@@ -200,7 +200,7 @@ def mypy_errors(path):
     return found
 
 
-def test_mypy_accepts_right_calls_and_finds_each_mistake(tmp_path):
+def test_mypy_accepts_valid_calls_and_reports_each_error(tmp_path):
     path = tmp_path / "script.py"
     path.write_text(script())
     lines = path.read_text().splitlines()
@@ -218,7 +218,7 @@ def test_mypy_accepts_right_calls_and_finds_each_mistake(tmp_path):
         assert expected.get(number, "no error") in messages[0], lines[number - 1]
 
 
-def test_the_package_says_that_it_has_types():
+def test_package_has_py_typed():
     assert files("skcnn").joinpath("py.typed").is_file()
 
 
@@ -261,7 +261,7 @@ def test_the_typed_signature_is_the_one_at_run_time(cls):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_what_a_preset_fixes_is_no_parameter(name):
+def test_fixed_settings_of_a_preset_are_not_parameters(name):
     cls = getattr(skcnn, name)
     assert "architecture" not in typed_parameters(cls)
     with pytest.raises(TypeError, match="architecture"):

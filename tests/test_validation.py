@@ -1,4 +1,4 @@
-"""What a fit validates on: samples that are given, groups that are held out, scorers."""
+"""Validation data, groups in the hold-out, and scorers."""
 
 import math
 import pickle
@@ -53,7 +53,7 @@ def net(**parameters):
 
 
 def held_out_rows(fitted, groups):
-    """The rows that a fit has held out, from what a scorer has seen."""
+    """Return the held-out rows of a fit, as recorded by a scorer."""
     seen = []
 
     def remember(estimator, X, y):
@@ -98,16 +98,16 @@ def test_groups_of_samples_without_weight_are_not_held_out():
 
 
 @pytest.mark.parametrize("groups", [[pd.NA, *range(199)], [pd.NaT, *range(199)]])
-def test_groups_that_pandas_misses_are_refused(groups):
+def test_missing_groups_raise(groups):
     with pytest.raises(ValueError, match=r"groups has the group (<NA>|NaT) in row 0"):
         net(early_stopping=True).fit(X, Y, groups=groups)
 
 
-# Samples to validate on
+# Validation data
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_given_samples_are_validated_on_and_none_are_held_out(early_stopping):
+def test_validation_set_replaces_the_hold_out(early_stopping):
     fitted = net(early_stopping=early_stopping, n_iter_no_change=9)
     fitted.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert {"val_loss", "val_accuracy"} < set(fitted.history_)
@@ -117,7 +117,7 @@ def test_given_samples_are_validated_on_and_none_are_held_out(early_stopping):
         np.testing.assert_array_equal(fitted.predict_proba(X), plain.predict_proba(X))
 
 
-def test_weights_of_samples_to_validate_on():
+def test_sample_weight_val():
     fitted = net().fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT)
     probability = fitted.predict_proba(X_VAL)
     loss = log_loss(Y_VAL, probability, sample_weight=WEIGHT, labels=fitted.classes_)
@@ -129,7 +129,7 @@ def test_weights_of_samples_to_validate_on():
     assert scaled.history_["val_loss"] == pytest.approx(fitted.history_["val_loss"], rel=1e-5)
 
 
-def test_weights_of_strings_to_validate_on():
+def test_sample_weight_val_of_strings():
     weight = np.arange(55)
     fitted = Seq2SeqRNN(hidden_size=16, epochs=20, learning_rate=0.03, random_state=0)
     given = {"X_val": QUESTIONS, "y_val": ANSWERS, "sample_weight_val": weight}
@@ -139,7 +139,7 @@ def test_weights_of_strings_to_validate_on():
     assert fitted.history_["val_exact_match"][-1] == pytest.approx(score)
 
 
-def test_weights_of_numbers_to_validate_on():
+def test_sample_weight_val_of_a_regressor():
     ink = DIGITS.sum(axis=(1, 2))
     fitted = ImageRegressor("FC-8 -> RELU -> FCS", epochs=2, random_state=0)
     fitted.fit(X, ink[:200], X_val=X_VAL, y_val=ink[200:300], sample_weight_val=WEIGHT)
@@ -148,7 +148,7 @@ def test_weights_of_numbers_to_validate_on():
     assert fitted.history_["val_loss"][-1] == pytest.approx(loss, rel=1e-4)
 
 
-def test_a_warm_start_validates_on_what_it_is_given():
+def test_warm_start_uses_the_new_validation_data():
     fitted = net(warm_start=True).fit(X, Y).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     values = fitted.history_["val_accuracy"]
     assert [math.isnan(value) for value in values] == [True] * 3 + [False] * 3
@@ -199,7 +199,7 @@ def test_early_stopping_keeps_the_epoch_of_the_best_score():
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "loss", None])
-def test_what_early_stopping_compares(scoring):
+def test_monitored_value_by_scoring(scoring):
     fitted = net(early_stopping=True, epochs=8, n_iter_no_change=8, scoring=scoring)
     fitted.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     name, best = {
@@ -210,7 +210,7 @@ def test_what_early_stopping_compares(scoring):
     assert fitted.best_iteration_ == best(fitted.history_[name]) + 1
 
 
-def test_the_loss_of_a_function_is_not_the_loss():
+def test_scorer_named_loss_does_not_replace_the_loss():
     def loss(estimator, X, y):
         return 3.0
 
@@ -219,19 +219,19 @@ def test_the_loss_of_a_function_is_not_the_loss():
     assert 3.0 not in fitted.history_["val_loss"]
 
 
-def test_numbers_and_strings_are_scored():
+def test_scoring_of_regressors_and_strings():
     ink = X.sum(axis=(1, 2))
     numbers = ImageRegressor("FC-8 -> RELU -> FCS", epochs=2, random_state=0)
     numbers.set_params(scoring="r2").fit(X, ink, X_val=X, y_val=ink)
     assert numbers.history_["val_r2"][-1] == pytest.approx(numbers.score(X, ink))
     strings = Seq2SeqRNN(hidden_size=8, epochs=2, random_state=0, scoring="accuracy")
     strings.fit(QUESTIONS, ANSWERS, X_val=QUESTIONS.tolist(), y_val=pd.Series(ANSWERS))
-    # Of whole strings, where Keras's is of characters.
+    # The accuracy of whole strings, unlike that of Keras.
     expected = accuracy_score(ANSWERS, strings.predict(QUESTIONS))
     assert strings.history_["val_accuracy"][-1] == pytest.approx(expected)
 
 
-def test_a_scorer_takes_weights_where_it_can():
+def test_scorer_gets_weights_if_supported():
     given = {"X_val": X_VAL, "y_val": Y_VAL, "sample_weight_val": WEIGHT}
     fitted = net(scoring="f1_macro").fit(X, Y, **given)
     expected = f1_score(Y_VAL, fitted.predict(X_VAL), average="macro", sample_weight=WEIGHT)
@@ -239,7 +239,7 @@ def test_a_scorer_takes_weights_where_it_can():
     assert net(scoring=no_score).fit(X, Y, **given).history_["val_no_score"] == [0.5] * 3
 
 
-def test_a_scorer_sees_an_estimator_of_the_epoch_that_does_not_change():
+def test_scorer_gets_an_immutable_estimator_of_the_epoch():
     seen = []
 
     def remember(estimator, X, y):
@@ -256,7 +256,7 @@ def test_a_scorer_sees_an_estimator_of_the_epoch_that_does_not_change():
     assert not hasattr(seen[0][0], "history_")
 
 
-def test_a_scorer_predicts_with_what_prediction_has_compiled():
+def test_scorer_reuses_the_compiled_prediction():
     clear_compiled()
     before = forward.cache_info().misses
     fitted = net(scoring="f1_macro", epochs=5).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
@@ -264,7 +264,7 @@ def test_a_scorer_predicts_with_what_prediction_has_compiled():
     assert forward.cache_info().misses == before + 1
 
 
-def test_a_scorer_averages_views_as_prediction_does():
+def test_scorer_applies_view_averaging():
     fitted = net(scoring="neg_log_loss", flip_averaging=True)
     fitted.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     expected = -log_loss(Y_VAL, fitted.predict_proba(X_VAL), labels=fitted.classes_)
@@ -297,21 +297,21 @@ def test_held_out_rows_of_any_container_are_scored(name):
         (lambda estimator, X: 1.0, "cannot score the validation samples: .*argument"),
     ],
 )
-def test_scorers_that_fail_are_named(scoring, message):
+def test_failing_scorer_raises(scoring, message):
     with pytest.raises(ValueError, match=f"^scoring=.*{message}"):
         net(early_stopping=True, scoring=scoring).fit(X, Y)
 
 
-def test_a_score_that_is_nan_is_recorded_where_nothing_compares_it():
+def test_nan_score_is_recorded_without_early_stopping():
     fitted = net(scoring=lambda *_: math.nan).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert np.isnan(fitted.history_["val_score"]).all()
 
 
-# scikit-learn around it
+# Pipelines, searches and metadata routing
 
 
 class Halves(TransformerMixin, BaseEstimator):
-    """Divides pixels by the largest of the training."""
+    """Divide pixels by the maximum of the training images."""
 
     def fit(self, X, y=None):
         self.largest_ = X.max()
@@ -328,7 +328,7 @@ def routing():
 
 
 @pytest.mark.parametrize("estimator", [net(), Seq2SeqRNN(), ImageRegressor()])
-def test_the_names_are_known_to_metadata_routing(routing, estimator):
+def test_metadata_routing_of_fit_arguments(routing, estimator):
     estimator.set_fit_request(
         X_val=True, y_val=True, sample_weight_val=True, groups=True, sample_weight=True
     )
@@ -336,7 +336,7 @@ def test_the_names_are_known_to_metadata_routing(routing, estimator):
     assert set(requests) == {"X_val", "y_val", "sample_weight_val", "groups", "sample_weight"}
 
 
-def test_a_pipeline_transforms_what_is_validated_on(routing):
+def test_pipeline_transforms_validation_data(routing):
     network = net(scoring="f1_macro").set_fit_request(X_val=True, y_val=True)
     pipe = Pipeline([("scale", Halves()), ("net", network)], transform_input=["X_val"])
     pipe.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
@@ -347,7 +347,7 @@ def test_a_pipeline_transforms_what_is_validated_on(routing):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_pipeline_of_rows_transforms_what_is_validated_on(routing):
+def test_pipeline_of_rows_transforms_validation_data(routing):
     network = net(input_shape=(8, 8)).set_fit_request(X_val=True, y_val=True)
     pipe = Pipeline(
         [("scale", MinMaxScaler(clip=True)), ("net", network)], transform_input=["X_val"]
@@ -357,7 +357,7 @@ def test_a_pipeline_of_rows_transforms_what_is_validated_on(routing):
     assert pipe[-1].history_["val_accuracy"][-1] == pytest.approx(score)
 
 
-def test_a_search_hands_groups_to_its_folds_and_to_early_stopping(routing):
+def test_search_routes_groups_to_cv_and_early_stopping(routing):
     seen = []
 
     def remember(estimator, X, y):
@@ -376,12 +376,12 @@ def test_a_search_hands_groups_to_its_folds_and_to_early_stopping(routing):
     assert [len(images) for images in seen] == [30] * 4 + [60]
 
 
-def test_groups_without_routing_are_for_the_folds_alone():
+def test_groups_without_routing_reach_only_cv():
     search = GridSearchCV(net(epochs=1), {"batch_size": [64]}, cv=GroupKFold(2))
     assert search.fit(X, Y, groups=GROUPS).n_splits_ == 2
 
 
-def test_what_is_held_out_is_what_scikit_learn_would_hold_out():
+def test_hold_out_matches_group_shuffle_split():
     rows, _ = held_out_rows(net(validation_fraction=0.25), GROUPS)
     seed = int(np.random.SeedSequence(0).spawn(3)[2].generate_state(1)[0] >> 1)
     splitter = GroupShuffleSplit(1, test_size=0.25, random_state=seed)

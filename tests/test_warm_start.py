@@ -1,4 +1,4 @@
-"""Parameters that cannot have an effect are refused by name."""
+"""Parameters without effect raise, in particular when training continues."""
 
 import functools
 
@@ -50,7 +50,7 @@ NETWORK = [
 @pytest.mark.parametrize("trip", [directly, through_a_file])
 @pytest.mark.parametrize("goes_on", CONTINUE.values(), ids=CONTINUE)
 @pytest.mark.parametrize(("kind", "change"), NETWORK, ids=lambda value: str(value))
-def test_a_network_that_is_continued_cannot_change(kind, change, goes_on, trip, tmp_path):
+def test_changed_network_parameters_raise_when_continuing(kind, change, goes_on, trip, tmp_path):
     fitted = trip(make(kind).fit(*DATA[kind]), tmp_path)
     before = fitted.predict_proba(DATA[kind][0])
     fitted.set_params(**change)
@@ -59,7 +59,7 @@ def test_a_network_that_is_continued_cannot_change(kind, change, goes_on, trip, 
     np.testing.assert_array_equal(fitted.predict_proba(DATA[kind][0]), before)
 
 
-def test_another_spelling_of_the_network_is_continued():
+def test_other_spelling_of_the_architecture_continues():
     fitted = make("image", warm_start=True).fit(X, Y)
     assert fitted.set_params(architecture="fc-16->relu->fcs").fit(X, Y).n_iter_ == 4
 
@@ -85,17 +85,17 @@ unchanged = functools.cache(continued)
 
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("change", EFFECTS, ids=lambda change: "-".join(change))
-def test_what_can_change_when_training_continues_has_its_effect(kind, change):
+def test_changed_training_parameters_take_effect(kind, change):
     assert not np.allclose(continued(kind, **change), unchanged(kind))
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_partial_fit_refuses_to_hold_out_a_part_of_every_call(kind):
+def test_partial_fit_raises_with_early_stopping(kind):
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
         make(kind, early_stopping=True).partial_fit(*DATA[kind])
 
 
-def test_partial_fit_refuses_weights_of_all_labels():
+def test_partial_fit_raises_with_balanced_class_weight():
     with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'"):
         make("image", class_weight="balanced").partial_fit(X, Y)
 
@@ -124,12 +124,12 @@ TWICE = [
 
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.parametrize("twice", TWICE, ids=lambda twice: "-".join(twice))
-def test_a_setting_that_is_given_twice_is_refused(kind, twice):
+def test_optimizer_argument_set_twice_raises(kind, twice):
     with pytest.raises(ValueError, match=next(iter(twice))):
         make(kind, **twice).fit(*DATA[kind])
 
 
-def test_a_schedule_beside_a_routed_one_is_refused():
+def test_schedule_set_twice_raises():
     decay = keras.optimizers.schedules.CosineDecay(0.1, 9)
     with pytest.raises(
         ValueError, match=r"Both the optimizer.*set learning_rate_schedule='constant'"
@@ -157,7 +157,7 @@ def test_a_schedule_beside_a_routed_one_is_refused():
     ],
 )
 @pytest.mark.parametrize("base", [ImageClassifier, VGGLite])
-def test_a_class_body_with_a_mistake_is_refused(base, body, error, message):
+def test_invalid_class_body_raises(base, body, error, message):
     with pytest.raises(error, match=message):
         type("Own", (base,), body)
 
@@ -165,12 +165,12 @@ def test_a_class_body_with_a_mistake_is_refused(base, body, error, message):
 @pytest.mark.parametrize(
     "body", [{"cells": "gru"}, {"cell": "lstn"}, {"hidden_size": 0}, {"architecture": "FCS"}]
 )
-def test_a_class_body_of_strings_with_a_mistake_is_refused(body):
+def test_invalid_class_body_of_strings_raises(body):
     with pytest.raises((TypeError, ValueError), match=next(iter(body))):
         type("Own", (Seq2SeqRNN,), body)
 
 
-def test_what_a_class_body_may_have():
+def test_valid_class_bodies():
     from typing import ClassVar
 
     class Own(VGGLite):

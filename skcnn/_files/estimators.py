@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KIND = "estimator"
 
-# A folder that the fit of whoever loads the file should not write to.
+# Parameters that are never saved: loading a file must not make ``fit`` write to a folder.
 NOT_SAVED = ("checkpoint_dir",)
 
 
@@ -42,7 +42,7 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
     if unsaved:
         warnings.warn(
             f"The file does not contain {', '.join(unsaved)}, which cannot be saved: data, code "
-            "or a path of this machine. Set them again after loading.",
+            "or a local path. Set them again after loading.",
             UserWarning,
             stacklevel=3,
         )

@@ -23,7 +23,7 @@ from .archive import check_path, check_target, copy_permissions
 
 METADATA = "skcnn.json"
 
-# A side of the images that networks which take any size are called with.
+# Side of the dummy images for networks that accept images of any size.
 ANY_SIDE = 32
 
 
@@ -73,7 +73,7 @@ ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _
 
 def _write_whole(network: keras.Model, path: Path, format: str) -> None:
     """Write a network as a function from a batch to its outputs."""
-    # Keras exports what has been called.
+    # Keras requires a call before the export.
     network(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
     network.export(str(path), format=format, verbose=False)  # Keras 3.13 wants a str
 

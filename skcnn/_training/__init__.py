@@ -1,1 +1,1 @@
-"""Training of networks."""
+"""Training and prediction of networks."""

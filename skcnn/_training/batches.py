@@ -1,4 +1,4 @@
-"""Batches of samples."""
+"""Generator of shuffled and augmented batches."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .._typing import PyDataset
 
 Array = NDArray[Any]
 
-# Bytes that a pass over the images reads at a time.
+# Maximum bytes of a chunk of rows.
 CHUNK_BYTES = 2**22
 
-# Bytes of the batches that one compiled call trains on.
+# Maximum bytes of the batches of one compiled call.
 PART_BYTES = 2**22
 
 # Rows whose pixels enter the seed of the augmentation.
@@ -33,7 +33,7 @@ def as_batch(X: Array) -> Array:
 
 
 def weight_of_outputs(weight: Array | None, y: Any) -> Array | None:
-    """Return weights of samples with one axis for each of the loss, which has one a place."""
+    """Reshape sample weights to broadcast over the losses, which have one value per position."""
     return None if weight is None else weight.reshape(-1, *(1,) * (y.ndim - 2))
 
 
@@ -45,16 +45,16 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
 
 @dataclass(frozen=True)
 class Part:
-    """Consecutive batches in one, for one compiled call.
+    """Consecutive batches, concatenated for one compiled call.
 
     Attributes
     ----------
     arrays : tuple
-        The arrays of a batch, of the rows of all batches.
+        The arrays with the rows of all batches.
     extents : ndarray of int32 of shape (n_batches, n)
-        What `cut` needs to know of each batch.
+        Sizes of each batch, as arguments of `cut`.
     cut : callable
-        Takes the tensors of a batch, given ``(arrays, rows, extent)``.
+        Slices the tensors of a batch, given ``(arrays, rows, extent)``.
     signature : tuple
         Shapes and dtypes of the arrays.
     """
@@ -66,7 +66,7 @@ class Part:
 
 
 def cut_rows(arrays: tuple[Any, ...], rows: slice, extent: Any) -> tuple[Any, ...]:
-    """Take some rows of tensors."""
+    """Slice the rows of a batch."""
     return tuple(array[rows] for array in arrays)
 
 
@@ -149,7 +149,7 @@ class BatchGenerator(PyDataset):
 
     @property
     def max_steps(self) -> int:
-        """The number of batches that a part may have."""
+        """Maximum number of batches in a part."""
         itemsize = 1 if self._augment is None and self.X.dtype == np.uint8 else 4
         n_bytes = itemsize * self.batch_size * math.prod(self.X.shape[1:])
         return max(1, PART_BYTES // int(n_bytes))

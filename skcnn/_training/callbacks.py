@@ -71,7 +71,7 @@ def make_callbacks(
 
 
 def watches_batches(callbacks: Iterable[keras.callbacks.Callback], phase: str) -> bool:
-    """Tell whether a callback has hooks of the batches of a phase, "train" or "test"."""
+    """Return whether a callback overrides the batch hooks of a phase, "train" or "test"."""
     names = [f"on_{phase}_batch_{when}" for when in ("begin", "end")]
     if phase == "train":
         names += ["on_batch_begin", "on_batch_end"]
@@ -289,14 +289,14 @@ class ProgressBar(keras.callbacks.Callback):
     n_batches : int
         Batches per epoch.
     done : int, default=0
-        Epochs that are done.
+        Number of finished epochs.
 
     Attributes
     ----------
     goes_on : bool
-        Whether another phase of the training follows, which shows in the same bar.
+        Whether another phase of the training run follows and uses the same bar.
     remaining : int
-        To be set before that: its epochs.
+        Number of epochs of that phase, to be set before it starts.
     """
 
     def __init__(self, epochs: int, n_batches: int, done: int = 0) -> None:
@@ -324,7 +324,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
 
     def advance(self, n_batches: int) -> None:
-        """Show that batches are done."""
+        """Advance the bar by finished batches."""
         self.bar.update(n_batches)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -46,9 +46,9 @@ class Saved:
     best : dict
         The best weights so far and the rest of the state of early stopping.
     phase : int
-        The number of the phase, in a training of several.
+        The number of the phase, if the training run has several.
     first : int or None
-        Epochs before it. None in files of version 0.1.0.
+        Number of epochs before the phase. None in files of version 0.1.0.
     """
 
     identity: dict[str, str]
@@ -72,7 +72,7 @@ def digest(value: Any) -> str:
     elif isinstance(value, int | float) and abs(value) < 2**53:
         value = float(value)  # 5, 5.0 and np.int64(5) are the same setting
     elif isinstance(value, keras.optimizers.Optimizer | _archive.SCHEDULE):
-        # Without the name, which Keras numbers within a process.
+        # The name depends on the number of optimizers created in the process.
         value = type(value).__name__, {**value.get_config(), "name": None}
     elif isinstance(value, np.ndarray):
         value = np.ascontiguousarray(value)  # joblib's hash depends on the strides
@@ -83,7 +83,7 @@ def digest(value: Any) -> str:
     except pickle.PicklingError:
         if not callable(value):
             raise
-        # A function that is no attribute of its module is named as others are.
+        # Lambdas and nested functions cannot be pickled; hash their names.
         return digest((value.__module__, getattr(value, "__qualname__", type(value).__qualname__)))
 
 
@@ -106,7 +106,7 @@ def reserved(folder: str | os.PathLike[str] | None) -> Iterator[None]:
         try:
             path.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(path))
-            # The lock is held, so these are of a process that died while writing.
+            # Left by a process that died while writing, as this one holds the lock.
             for leftover in path.glob(f"{NAME}.*.tmp"):
                 leftover.unlink()
         except OSError as error:
@@ -142,13 +142,13 @@ def _locked(folder: Path) -> Iterator[None]:
             )
         yield
     finally:
-        # Closing alone would leave the lock with processes forked in the meantime.
+        # After close() alone, processes forked in the meantime would still hold the lock.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
 def _owner(descriptor: int) -> str:
-    """Name the process that holds the lock, where the system tells."""
+    """Name the process that holds the lock, if the system reports it."""
     inode = os.fstat(descriptor).st_ino
     try:
         locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
@@ -176,7 +176,7 @@ class Checkpoint(keras.callbacks.Callback):
     Attributes
     ----------
     phase : int
-        To be set: the number of the phase, in a training of several.
+        To be set: the number of the phase, if the training run has several.
     capture : callable
         Set by the training run: takes whether all epochs are done and returns the fields of
         :class:`Saved` that it owns.
@@ -205,13 +205,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def saved(self) -> Saved | None:
-        """What an earlier process has written in this phase."""
+        """The checkpoint of this phase that an earlier process has written, or None."""
         found = self._found
         return found if found is not None and found.phase == self.phase else None
 
     @property
     def is_over(self) -> bool:
-        """Whether an earlier process has come to a later phase."""
+        """Whether an earlier process has finished this phase."""
         return self._found is not None and self._found.phase > self.phase
 
     def _compare(self, other: dict[str, str]) -> None:

@@ -179,7 +179,7 @@ def _split(samples: Samples, head: Any, fraction: float, seed: int) -> tuple[Arr
 
 
 def _product(parts: dict[str, Array]) -> Array | None:
-    """Multiply weights of samples; refuse those whose proportions float32 cannot express."""
+    """Multiply sample weights; raise if their proportions are out of the range of float32."""
     if not parts:
         return None
     with np.errstate(over="ignore", under="ignore"):

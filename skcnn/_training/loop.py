@@ -1,4 +1,4 @@
-"""One training run: train the network, return what it has come to."""
+"""A training run of a compiled network."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from .scoring import ValidationScore
 
 @dataclass
 class Training:
-    """All that a training run, or the phases of one, need.
+    """The arguments of a training run and its phases.
 
     Attributes
     ----------
     samples : Samples
         The samples.
     division : Division
-        Their use.
+        The training rows and validation samples.
     reset : bool
-        Whether to start anew.
+        Whether to start from new weights.
     epochs : int
-        Epochs to train for.
+        Number of epochs.
     schedule : str or keras.optimizers.schedules.LearningRateSchedule
-        How the learning rate moves.
+        The learning-rate schedule.
     optimizer : keras.optimizers.Optimizer
-        What to train with.
+        The optimizer.
     checkpoint : Checkpoint or None
-        Where the state is written.
+        Writes the state.
     build_seed, order_seed : int
         Seeds of the weights and of the order of the samples.
     is_whole : bool
-        Whether it is a whole fit, not a part of the data in ``partial_fit``.
+        Whether it is a call of ``fit`` rather than ``partial_fit``.
     bar : ProgressBar, default=None
-        What shows the progress of several phases. None makes one.
+        The progress bar shared by several phases. None creates one.
     best : tuple of (value, epoch), default=None
-        The best of an earlier phase, as early stopping compares, and its epoch, from 0.
+        The best monitored value of an earlier phase, and its epoch, from 0.
     """
 
     samples: Samples
@@ -97,9 +97,9 @@ class TrainingRun:
     checkpoint : Checkpoint or None
         Writes the state, and has the state of an interrupted run to resume.
     bar : ProgressBar, default=None
-        What shows the progress. None makes one.
+        The progress bar. None creates one.
     best : tuple of (value, epoch), default=None
-        What an earlier phase ended with, which it starts from, and the epoch, from 0.
+        The monitored value of the initial weights, from an earlier phase, and its epoch, from 0.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ class TrainingRun:
             self._epochs(callbacks, 2 if verbose > 1 and is_open(sys.stdout) else 0)
         except KeyboardInterrupt:
             if self.done == self.first:
-                raise  # nothing has been learned
+                raise  # nothing was learned
             for callback in callbacks:
                 callback.on_train_end()
             warnings.warn(
@@ -240,7 +240,7 @@ class TrainingRun:
         return True
 
     def _epochs(self, callbacks: list[keras.callbacks.Callback], verbose: int) -> None:
-        """Train as ``keras.Model.fit`` does, many steps at a time where no callback watches."""
+        """Train like ``keras.Model.fit``; many steps per call unless callbacks watch batches."""
         model, logs = self.network.model, None
         listener = keras.callbacks.CallbackList(
             callbacks,

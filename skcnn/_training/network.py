@@ -30,7 +30,7 @@ Array = NDArray[Any]
 Result = TypeVar("Result")
 
 
-# Cached functions that predict, besides those that estimators hold.
+# Maximum number of cached prediction functions, besides those that estimators hold.
 MAX_FORWARDS = 32
 
 # Functions with a cache that `clear_compiled` empties.
@@ -61,7 +61,7 @@ class Plan:
     arguments: tuple[tuple[str, Hashable], ...]
 
     def changed(self, **arguments: Hashable) -> Plan:
-        """Make the plan of a network with other arguments."""
+        """Return a copy of the plan with other arguments."""
         return Plan(self.build, tuple((dict(self.arguments) | arguments).items()))
 
     @property
@@ -75,7 +75,7 @@ class Plan:
         return all(argument.value is not None for argument in self.keyed.values())
 
     def without_values(self) -> Plan:
-        """Make the equal plan that does not hold on to the values of keyed arguments."""
+        """Return an equal plan without the values of keyed arguments, to free their memory."""
         return self.changed(**{name: Keyed(None, each.key) for name, each in self.keyed.items()})
 
     def model(self) -> keras.Model:
@@ -157,7 +157,7 @@ class CompiledNetwork:
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Copy the learning rate and the weight decay of an optimizer of the same class."""
-        # A schedule is part of the traced step.
+        # A Keras schedule is part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
             self.optimizer.learning_rate = float(optimizer.learning_rate)
         if optimizer.weight_decay:
@@ -244,7 +244,7 @@ def rate_shares(model: keras.Model) -> list[tuple[Any, float]]:
 
 
 def brought_weights(layer: keras.layers.Layer) -> list[Any]:
-    """List the weights of a network that its builder brought."""
+    """List the weights of a network that are marked with :func:`keep_weights`."""
     if getattr(layer, "keeps_weights", False):
         return layer.weights  # type: ignore[no-any-return]
     inner = getattr(layer, "layers", ())
@@ -299,7 +299,7 @@ def trusted_types() -> list[str]:
     return sorted(f"{each.__module__}.{each.__qualname__}" for each in types)
 
 
-# Weights of 1 GiB. Models that are built with Keras directly may be larger.
+# float32 weights of 1 GiB.
 MAX_PARAMETERS = 2**28
 
 # Half of Python's recursion limit, as Keras visits the layers recursively.

@@ -105,7 +105,7 @@ OPTIMIZERS = {
     for name, value in KERAS_CLASSES.items()
     if issubclass(value, keras.optimizers.Optimizer)
     and value is not keras.optimizers.Optimizer
-    and "learning_rate" in inspect.signature(value).parameters  # not those of other optimizers
+    and "learning_rate" in inspect.signature(value).parameters  # excludes wrappers of optimizers
 } | {"muon": Muon}
 
 
@@ -291,7 +291,7 @@ def scale_rates(optimizer: keras.optimizers.Optimizer, shares: list[tuple[Any, f
     """Have an optimizer update some variables at a share of its learning rate."""
     if not shares:
         return
-    # Keras hands over its own variable or TensorFlow's under it.
+    # Keras passes either its own variable or the TensorFlow variable in it.
     factors = {
         id(each): share for variable, share in shares for each in (variable, variable.value)
     }

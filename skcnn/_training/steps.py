@@ -1,7 +1,7 @@
 """Compiled training and evaluation of many batches in one call.
 
-A step of a small network takes less time than Keras needs to start one: 2.2 ms a step with
-``keras.Model.fit`` and 0.8 ms here, for two convolutions on the digits.
+For small networks, the overhead of Keras per step exceeds the time of the step: two convolutions
+on the digits take 2.2 ms per step with ``keras.Model.fit`` and 0.8 ms here.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .batches import BatchGenerator, Part
 
 Array = NDArray[Any]
 
-# Seconds that a call should take: the progress bar and KeyboardInterrupt wait for its end.
+# Target duration of a call in seconds, as the progress bar and KeyboardInterrupt wait for its end.
 CALL_SECONDS = 0.3
 
-# Steps of a call before it is known how long a step takes; the first call also traces.
+# Steps of the first calls, before the duration of a step is known; the first call also traces.
 FIRST_STEPS = (1, 8)
 
 
@@ -46,15 +46,15 @@ class CompiledSteps:
         self._seconds = 0.0
 
     def retrace(self) -> None:
-        """Trace again in the next call."""
+        """Discard the traced functions."""
         self._functions.clear()
 
     def parts(
         self, batches: BatchGenerator, one_by_one: bool
     ) -> Generator[tuple[int, Part], None, None]:
-        """Read an epoch in parts, each for one call, the next one while a call is running.
+        """Read an epoch in parts, one per call; a thread reads the next part during a call.
 
-        Gives the number of the first batch of each part as well.
+        Yields the number of the first batch of each part, and the part.
         """
         n_batches, stop = len(batches), 0
 
@@ -78,8 +78,8 @@ class CompiledSteps:
     ) -> tuple[dict[str, float], float]:
         """Run the steps; return the metrics of the epoch so far, and the last learning rate.
 
-        `rates` are the learning rates of the steps; None leaves it as it is. Steps after one
-        whose loss is not finite are left out.
+        `rates` are the learning rates of the steps; None does not set it. Steps after a loss that
+        is not finite are skipped.
         """
         start = time.perf_counter()
         key = part.signature, part.cut, rates is None

@@ -1,1 +1,1 @@
-"""Estimators of images."""
+"""Image estimators."""

@@ -1,4 +1,4 @@
-"""Images in memory, of one size or many, as an array that is resized a few rows at a time."""
+"""In-memory images of one or many sizes, resized lazily in batches of rows."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from .sizes import (
 
 Array = NDArray[Any]
 
-# Pillow's modes of arrays of bytes, by their channels; two and four have transparency.
+# Pillow modes of uint8 arrays by number of channels; two and four include an alpha channel.
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def as_numpy(X: Any, name: str) -> Any:
-    """Convert an array of another library of the array API standard, return all else as it is."""
+    """Convert an array of another array API library to NumPy; return all else unchanged."""
     if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
         return X
     try:
         return np.asarray(X)
-    except Exception as error:  # a library's own, where the array is on a device
+    except Exception as error:  # libraries raise their own types for arrays on a device
         raise ValueError(
             f"{name} is an array of {type(X).__module__} that NumPy cannot read ({error}); "
             "convert it to a NumPy array."
@@ -60,7 +60,7 @@ def as_rows(X: Any) -> Any:
 def images_as_rows(
     X: Any, *, image_size: Any = None, resize: str = "stretch", background: Any = "white"
 ) -> Any:
-    """Return images, in files or in memory, as what reads like an array of them by rows."""
+    """Return images from files or memory as an array or a container indexed like one."""
     reading = {"image_size": image_size, "resize": resize, "background": background}
     paths = as_paths(X)
     if paths is not None:
@@ -73,21 +73,21 @@ def images_as_rows(
         return ImageArrays(X if X.ndim == 4 else X[..., None], **reading)
     if parse_colour(background) != WHITE:
         raise ValueError(
-            f"background={background!r} is for transparent pixels and for what resize='pad' adds "
-            "to images of another size, but X is an array of images that have neither."
+            f"background={background!r} is for transparent pixels and the padding of "
+            "resize='pad', but X is an array of images with neither."
         )
     return X
 
 
 def is_image_list(X: Any) -> bool:
-    """Say whether X is a list of images, each of a size of its own, rather than one array."""
+    """Return whether X is a list of separate images rather than one array."""
     if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype != object):
         return False
     if not isinstance(X, list | tuple | np.ndarray) or not len(X):
         return False
     if not all(_is_image(item) for item in X):
         return False
-    # Arrays of one shape are an array; Pillow's images are never, as they may have palettes.
+    # Arrays of equal shape form one array; Pillow images do not, as they may have palettes.
     alike = {(item.shape, item.dtype) if isinstance(item, np.ndarray) else id(item) for item in X}
     return len(alike) > 1 or not isinstance(X[0], np.ndarray)
 
@@ -97,34 +97,32 @@ def _is_image(item: Any) -> bool:
 
 
 class ImageArrays:
-    """Images in memory that read like an array of images of one size.
+    """Images in memory with the interface of an array of images of one size.
 
-    ``images[rows]`` resizes those rows, in parallel, as (n, height, width, channels). Values keep
-    their range: those of bytes are uint8, of uint16 uint16, and all others float32.
+    ``images[rows]`` resizes those rows in parallel and returns (n, height, width, channels).
+    uint8 and uint16 pixels keep their dtype, all others become float32.
 
     Parameters
     ----------
     images : ndarray of shape (n_samples, height, width, channels), or list
-        An array, or a list of arrays of shape (height, width[, channels]) and images of Pillow,
-        of any size. In a list, bytes of two and four channels have transparency.
+        An array, or a list of arrays of shape (height, width[, channels]) and Pillow images, of
+        any size. In a list, uint8 arrays of two or four channels include an alpha channel.
     shape : tuple of (height, width, channels), default=None
-        What to turn each image into. None takes three channels if any image has colour, and the
-        size that all have.
+        Shape of each image after reading. None uses three channels if any image has colour, and
+        the common size.
     image_size : int or tuple of (height, width), default=None
-        Size to resize the images to. None refuses images of another size.
+        Size to resize the images to. None raises if the sizes differ.
     resize : {"stretch", "crop", "pad"}, default="stretch"
-        Change the aspect ratio, cut off what is beyond it, or fill what is missing with the
-        background.
+        Change the aspect ratio, crop the longer side, or pad the shorter one.
     background : str or tuple of (red, green, blue), default="white"
-        What transparent pixels and padding show.
+        Colour of transparent pixels and padding.
     limits : tuple of (black, white), default=None
-        The values of black and white. None takes them from the images.
+        Pixel values of black and white. None derives them from the images.
 
     Raises
     ------
     ValueError
-        If an item is no image, or if images have values of different kinds; the message names
-        the row.
+        If an item is not an image, or if dtypes differ; the message names the row.
     """
 
     ndim = 4
@@ -167,14 +165,14 @@ class ImageArrays:
         return out
 
     def fingerprint(self) -> str:
-        """Return a fingerprint of the contents, as they are read."""
+        """Return a fingerprint of the resized images."""
         content = hashlib.sha256(repr((self.shape, self.dtype.name)).encode())
         for start in range(0, len(self), 64):
             content.update(self[start : start + 64].tobytes())
         return content.hexdigest()
 
     def _limits(self) -> tuple[float, float]:
-        """Find the values of black and white among all pixels."""
+        """Derive the pixel values of black and white from all pixels."""
         items = [np.asarray(item) for item in self.images]
         low, high = min(item.min() for item in items), max(item.max() for item in items)
         return value_limits(float(low), float(high), self.images[0].dtype)
@@ -200,7 +198,7 @@ class ImageArrays:
 
 def _objects(images: Any) -> Array:
     items = np.empty(len(images), dtype=object)
-    for row, item in enumerate(images):  # one by one, as NumPy would look into them
+    for row, item in enumerate(images):  # assigning all at once would unpack the arrays
         items[row] = item
     return items
 
@@ -210,18 +208,18 @@ def _kind(dtype: np.dtype[Any]) -> str:
 
 
 def _checked(item: Any, row: int, background: Any) -> Head:
-    """Return what is known of an image in a list."""
+    """Validate an image of a list and return its head."""
     try:
         if isinstance(item, Image.Image):
             return _checked_picture(item, background)
         if item.dtype.kind not in "buif" or 0 in item.shape:
-            raise ValueError(f"it is an array of {item.dtype} of the shape {item.shape}")
+            raise ValueError(f"it is an array of {item.dtype} and shape {item.shape}")
         height, width, depth = (*item.shape, 1)[:3]
         head = Head(height, width, depth, _kind(item.dtype))
         if head.channels not in MODES or (head.channels in (2, 4) and head.dtype != "uint8"):
             raise ValueError(
-                f"it has {head.channels} channels of {item.dtype}; images in a list have one "
-                "(grey) or three (colour), and as uint8 one more for transparency"
+                f"it has {head.channels} channels of {item.dtype}; images in a list must have one "
+                "(grey) or three (colour), and may have an alpha channel if they are uint8"
             )
         if item.dtype.kind == "f" and not np.isfinite(item.sum(dtype=np.float64)):
             raise ValueError("it has pixels that are NaN or infinite")
@@ -248,8 +246,8 @@ def _common_kind(heads: list[Head]) -> str:
     for row, head in enumerate(heads):
         if head.dtype != heads[0].dtype:
             raise ValueError(
-                f"X has images of no common range: that of row 0 has values of {heads[0].dtype} "
-                f"and that of row {row} of {head.dtype}. Convert them to one kind."
+                f"X has images of different dtypes: row 0 has values of {heads[0].dtype} and row "
+                f"{row} has values of {head.dtype}. Convert them to one dtype."
             )
     return heads[0].dtype
 
@@ -258,8 +256,8 @@ def _common_size(heads: list[Head]) -> tuple[int, int]:
     for row, head in enumerate(heads):
         if head[:2] != heads[0][:2]:
             raise ValueError(
-                f"X has images of different sizes: that of row 0 has {heads[0].height}x"
-                f"{heads[0].width} pixels and that of row {row} has {head.height}x{head.width}. "
-                "Set image_size to have images resized."
+                f"X has images of different sizes: row 0 has {heads[0].height}x"
+                f"{heads[0].width} pixels and row {row} has {head.height}x{head.width}. "
+                "Set image_size to resize them."
             )
     return heads[0][:2]

@@ -1,4 +1,4 @@
-"""Augmentation and the batches that training reads."""
+"""Image augmentation, and generators of augmented batches."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .pixels import value_range
 Array = NDArray[Any]
 
 
-# Values in the rows of an epoch from which on it pays to have XLA compile the layers that it can
-# fuse: they then take a tenth of the time, after half a second of compiling.
+# Minimum number of pixel values per epoch to compile with XLA, which takes half a second and cuts
+# the time of the layers that it can fuse to a tenth.
 FUSED_VALUES = 2**24
 
-# How much of what is around an image a zoom shows at most, in sides of the image.
+# Maximum of zoom_range: the side of the visible area, in sides of the image.
 MAX_ZOOM = 4.0
 
-# Layers that mix images, and with them their labels.
+# Layers that mix images and their labels.
 MIXING = (keras.layers.MixUp, keras.layers.CutMix)
 
 
@@ -232,7 +232,7 @@ class ImageAugmenter(BaseEstimator):
             )
         batches = SampleGenerator(
             images[..., None] if images.ndim == 3 else images,
-            np.eye(2, dtype=np.float32)[np.zeros(len(images), int)],  # only mixing looks at them
+            np.eye(2, dtype=np.float32)[np.zeros(len(images), int)],  # only used by mixing
             batch_size=len(images),
             augmentation=self,
             shuffle=False,
@@ -247,7 +247,7 @@ class ImageAugmenter(BaseEstimator):
     def _prepared(
         self, X: Any, y: Any, rows: Array, batch_size: int
     ) -> PreparedAugmentation | None:
-        """Compile the augmentation for a training run, None where it changes nothing."""
+        """Compile the augmentation for a training run; return None if it changes nothing."""
         check_params(self)
         if not self._does_something():
             return None
@@ -275,10 +275,10 @@ class ImageAugmenter(BaseEstimator):
         return [{**layer.get_config(), "name": None} for layer in layers] or None
 
     def _layers(self, value_range: tuple[float, float]) -> list[keras.layers.Layer]:
-        """Make the Keras layers that do something."""
+        """Create the Keras layers of the settings that have an effect."""
         layers = keras.layers
-        # The seeds are given at every call; without one a layer would take it from Python's
-        # global generator.
+        # Each call passes its own seeds. Without this one, a layer would draw from Python's global
+        # generator.
         options = {"seed": 0, "data_format": "channels_last", "dtype": "float32"}
         fill = {"fill_mode": self.fill_mode, "fill_value": 0.0, **options}
         bounded = {"value_range": value_range, **options}
@@ -286,12 +286,12 @@ class ImageAugmenter(BaseEstimator):
             *self._moving(fill),
             *self._recolouring(bounded, options),
             *([layers.MixUp(float(self.mixup), **options)] if self.mixup else []),
-            # Given one number, Keras draws the concentration from 0 up to it.
+            # Keras treats a single number as a range from 0.
             *([layers.CutMix((float(self.cutmix),) * 2, **options)] if self.cutmix else []),
         ]
 
     def _moving(self, fill: dict[str, Any]) -> list[keras.layers.Layer]:
-        """Make the layers that shift, rotate and zoom."""
+        """Create the layers that shift, rotate and zoom."""
         layers, made = keras.layers, []
         if self.width_shift_range or self.height_shift_range:
             made.append(
@@ -314,7 +314,7 @@ class ImageAugmenter(BaseEstimator):
     def _recolouring(
         self, bounded: dict[str, Any], options: dict[str, Any]
     ) -> list[keras.layers.Layer]:
-        """Make the layers that change pixels, the first of which XLA cannot compile."""
+        """Create the layers that change pixels; RandAugment is first, as XLA cannot compile it."""
         layers, made = keras.layers, []
         if self.rand_augment:
             made.append(layers.RandAugment(factor=float(self.rand_augment), **bounded))
@@ -326,7 +326,7 @@ class ImageAugmenter(BaseEstimator):
         if self.brightness_range:
             made.append(layers.RandomBrightness(float(self.brightness_range), **bounded))
         if self.contrast_range:
-            # Given one number, Keras only ever raises the contrast.
+            # With a single number Keras only increases the contrast.
             factor = (float(self.contrast_range),) * 2
             made.append(layers.RandomContrast(factor, **bounded))
         if self.cutout:
@@ -451,7 +451,7 @@ class SampleGenerator(BatchGenerator):
 
 
 class PreparedAugmentation:
-    """Augmentation of the batches of some data, compiled.
+    """Compiled augmentation of the batches of a data set.
 
     Parameters
     ----------
@@ -462,14 +462,14 @@ class PreparedAugmentation:
     y : array-like of shape (n_samples, ...)
         The targets.
     rows : ndarray of int
-        The rows of a training run.
+        The training rows.
     batch_size : int
-        Rows in a whole batch.
+        Rows in a full batch.
 
     Attributes
     ----------
     targets : array-like
-        The targets, as one-hot rows where they are mixed.
+        The targets, one-hot encoded if they are mixed.
     """
 
     def __init__(
@@ -492,14 +492,14 @@ class PreparedAugmentation:
             _hashable(augmentation.get_params(deep=False)),
             shape,
             value_range(X, rows),
-            # Only whole batches, as XLA compiles for one batch size.
+            # XLA compiles for a fixed batch size, so only full batches use it.
             batch_size if len(rows) * math.prod(shape) >= FUSED_VALUES else None,
         )
 
     def __call__(
         self, images: Array, targets: Array, weight: Array | None, seed: np.random.SeedSequence
     ) -> tuple[Array, Array, Array | None]:
-        """Change a batch."""
+        """Augment a batch."""
         check_not_forked()
         states = seed.generate_state(2 * self._n_states).view(np.int32).reshape(-1, 2)
         arguments = [tf.constant(images.astype(np.float32, copy=False)), tf.constant(states)]
@@ -509,8 +509,8 @@ class PreparedAugmentation:
             arguments.append(tf.constant(targets.astype(np.float32)))
             images, mixed = (tensor.numpy() for tensor in self._augment(*arguments))
             return images, mixed, None
-        # Mixing weighted targets beside their weights, and dividing by the mixed weights, gives
-        # each of two mixed samples the influence that its weight and its share ask for.
+        # Mixing the weighted targets and the weights, and dividing one by the other, weights each
+        # of two mixed samples by its sample weight times its share.
         weighted = np.column_stack([targets * weight[:, None], weight])
         arguments.append(tf.constant(weighted.astype(np.float32)))
         images, mixed = (tensor.numpy() for tensor in self._augment(*arguments))
@@ -527,7 +527,7 @@ def _hashable(settings: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _mixable(y: Any) -> Any:
-    """Return targets whose weighted means are targets."""
+    """Return targets that can be averaged: codes are one-hot encoded."""
     if y.ndim > 1:
         return y
     if y.dtype.kind not in "iu" or y.min() < 0:
@@ -545,12 +545,12 @@ def compile_augmentation(
     value_range: tuple[float, float],
     fused_size: int | None,
 ) -> tuple[Callable[..., Any], int]:
-    """Trace the layers once for all fits with these settings, with their seeds as an input.
+    """Trace the layers once for all fits with these settings, with the seeds as an input.
 
-    Returns the function and the number of seeds. Batches of `fused_size` rows go through XLA.
+    Returns the function and the number of seeds. XLA compiles it for batches of `fused_size` rows.
     """
     layers = ImageAugmenter(**dict(settings))._layers(value_range)
-    # In their order: those that XLA cannot compile, those it can, and those that mix.
+    # The order of the layers: not compiled by XLA, compiled by XLA, mixing.
     first = sum(not layer.supports_jit for layer in layers)
     last = len(layers) - sum(isinstance(layer, MIXING) for layer in layers)
 

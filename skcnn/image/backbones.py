@@ -1,4 +1,4 @@
-"""Pretrained backbones: a table over keras.applications, and networks on top of them."""
+"""Pretrained backbones: a table of keras.applications models, and networks built on them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Backbone:
     Attributes
     ----------
     file : str
-        The file of the weights for ImageNet in Keras's cache, with a place for the size of the
-        images where there are several.
+        File name of the ImageNet weights in Keras's cache, with the placeholder ``{size}`` if
+        they depend on the image size.
     blocks : str
-        A pattern: layers in whose name it finds the same text are one block. Other layers belong
-        to the block of the layer before them, those at the beginning to a block of their own.
+        Regular expression. Layers whose names match with the same group form a block. Other
+        layers belong to the block of the preceding layer, the first ones to block 0.
     mean, deviation : tuple of float
-        What is subtracted from pixels from 0 to 255, and what the difference is divided by.
+        Mean and standard deviation for normalizing pixels in [0, 255].
     sizes : tuple of int
-        The sides of square images that have weights for ImageNet of their own, if there are any.
+        Sides of the square images for which there are separate ImageNet weights.
     usual : int
-        The side of the images that it was designed for.
+        Default side of the images.
     options : tuple of (name, value)
         Arguments of the function that builds it.
     """
@@ -53,7 +53,7 @@ class Backbone:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-# Mean and deviation of ImageNet's pixels.
+# Mean and standard deviation of the pixels of ImageNet.
 OF_IMAGENET: dict[str, Any] = {
     "mean": (0.485 * 255, 0.456 * 255, 0.406 * 255),
     "deviation": (0.229 * 255, 0.224 * 255, 0.225 * 255),
@@ -81,7 +81,7 @@ BACKBONES = {
         r"^(expanded_conv(?:_\d+)?|conv_1)",
         options=NO_PREPROCESSING,
     ),
-    # Normalizes inside, by statistics that are among its weights: see `_fold_normalization`.
+    # Its weights include the statistics of a Normalization layer: see `_fold_normalization`.
     "EfficientNetB0": Backbone(
         "efficientnetb0_notop.h5",
         r"^(block\d+[a-z]|top)",
@@ -115,12 +115,12 @@ BACKBONES = {
     ),
 }
 
-SMALLEST = 32  # Keras's own limit for all of them
+SMALLEST = 32  # Keras's minimum for all of them
 
-# The blocks of a network of skcnn: its convolutions and fully connected layers.
+# Blocks of an skcnn network: one for each convolution and fully connected layer.
 OWN_BLOCKS = r"^((?:conv|fc)_\d+)"
 
-# Layers whose statistics are those of the pretraining, in training too.
+# Layers that keep their pretrained statistics during training.
 FROZEN = (keras.layers.BatchNormalization, keras.layers.Normalization)
 
 
@@ -129,8 +129,8 @@ FROZEN = (keras.layers.BatchNormalization, keras.layers.Normalization)
 
 @contextmanager
 def _nothing_changed(dtype: str) -> Iterator[None]:
-    """Build layers in a dtype, and leave Keras's default and Python's generator as they were."""
-    # Keras's policy is that of this thread. Its initializers draw seeds, which nobody uses.
+    """Set Keras's dtype policy; on exit, restore it and the state of Python's random module."""
+    # Keras's initializers draw seeds from the random module even if they are not used.
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -141,7 +141,7 @@ def _nothing_changed(dtype: str) -> Iterator[None]:
 
 
 def build_backbone(name: str, dtype: str = "float32", **options: Any) -> keras.Model:
-    """Build a network of the table, without its top."""
+    """Build a network of the table without its top."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(
             "pretrained networks have channels last, but keras.config.image_data_format() is "
@@ -151,13 +151,13 @@ def build_backbone(name: str, dtype: str = "float32", **options: Any) -> keras.M
     build = getattr(keras.applications, name)
     options = {"weights": None, **dict(BACKBONES[name].options), **options}
     with _nothing_changed(dtype), warnings.catch_warnings():
-        # Of sizes without weights of their own, which are named here.
+        # `_size_of_imagenet` warns about sizes without weights instead of Keras.
         warnings.simplefilter("ignore")
         return build(include_top=False, **options)
 
 
 def blocks_of(layers: list[keras.layers.Layer], pattern: str) -> list[int]:
-    """Return the number of the block of each layer, from 0 at the beginning."""
+    """Return the block number of each layer, starting from 0."""
     numbers: dict[str, int] = {}
     found, block = [], 0
     for layer in layers:
@@ -169,7 +169,7 @@ def blocks_of(layers: list[keras.layers.Layer], pattern: str) -> list[int]:
 
 
 def check_backbone(name: Any) -> str:
-    """Return the name of a backbone that is in the table."""
+    """Check that a backbone is in the table, and return its name."""
     if name not in BACKBONES:
         raise ValueError(
             f"backbone must be a fitted image estimator or one of {', '.join(BACKBONES)}; got "
@@ -179,17 +179,17 @@ def check_backbone(name: Any) -> str:
 
 
 class Brought(NamedTuple):
-    """The weights that a network starts from, and how its pixels are prepared.
+    """Pretrained weights and the matching normalization of pixels.
 
     Attributes
     ----------
     arrays : tuple of ndarray
         The weights, in the order of the layers.
     mean, deviation : tuple of float or None
-        What is subtracted from pixels from 0 to 255, and what the difference is divided by. None
-        if the arrays have it.
+        Mean and standard deviation for normalizing pixels in [0, 255]. None if the arrays
+        include them.
     sha256 : str
-        The hash of the file they are from, or of the arrays.
+        The hash of the file, or of the arrays.
     """
 
     arrays: tuple[Array, ...]
@@ -205,16 +205,16 @@ def build_features(
     weights: Brought | None = None,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build a backbone that gives its features.
+    """Build a backbone as a feature extractor.
 
     Parameters
     ----------
     backbone : str or tuple
-        A name in the table, or the arguments of a network of skcnn.
+        A name in the table, or the arguments of an skcnn network.
     input_shape : tuple of (height, width, channels)
-        Shape of one image, of one channel or three.
+        Shape of one image, with one or three channels.
     weights : Brought, default=None
-        What the backbone starts from. None where its weights are set later.
+        Initial weights of the backbone. None if they are set later.
     dtype : str
         Keras dtype policy of the backbone.
 
@@ -251,11 +251,11 @@ def build_pretrained(
     activation : {"softmax", "sigmoid", "linear"}
         Activation of the last layer.
     trainable : int or "all", default=0
-        Blocks of the backbone, counted from its top, that are trained.
+        Number of blocks to train, counted from the top of the backbone.
     layer_decay : float, default=1.0
-        Factor of the learning rate from a block to the one below it.
+        Factor of the learning rate from each block to the one below it.
     dropout : float, default=0.0
-        Share of the features that the head does not see in a training step.
+        Dropout rate of the features.
 
     Returns
     -------
@@ -270,7 +270,7 @@ def build_pretrained(
 def build_head(
     *, n_features: int, n_outputs: int, activation: str, dropout: float, dtype: str = "float32"
 ) -> keras.Model:
-    """Build the head of :func:`build_pretrained` alone, to be trained on features."""
+    """Build only the head of :func:`build_pretrained`, to train it on features."""
     features = keras.Input((n_features,), name="features", dtype="float32")
     return keras.Model(features, head(features, n_outputs, activation, dropout), name="head")
 
@@ -296,7 +296,7 @@ def _start(
     layer_decay: float,
     dtype: str,
 ) -> tuple[Any, Any]:
-    """Build a backbone up to its features, of whose layers some are trained."""
+    """Build a backbone up to its features and mark the layers to train."""
     if isinstance(backbone, str):
         inputs, features, layers = _from_table(backbone, input_shape, dtype)
     else:
@@ -323,7 +323,7 @@ def _from_table(name: str, input_shape: tuple[int, int, int], dtype: str) -> tup
     pixels = inputs
     if input_shape[2] == 1:
         pixels = keras.layers.Concatenate(name="colour", dtype="float32")([inputs] * 3)
-    # As in `build_network`: the preprocessing, in variables.
+    # As in `build_network`, a frozen BatchNormalization holds the statistics in variables.
     pixels = keras.layers.BatchNormalization(
         center=False,
         scale=False,
@@ -338,7 +338,7 @@ def _from_table(name: str, input_shape: tuple[int, int, int], dtype: str) -> tup
 
 
 def _from_network(arguments: dict[str, Any], dtype: str) -> tuple[Any, Any, Any]:
-    """Build a network of skcnn without its last layer, and without dropout before that."""
+    """Build an skcnn network without its last layer and the dropout before it."""
     is_own = "architecture" in arguments
     build = build_network if is_own else build_pretrained
     network = build(**arguments, dtype=dtype)
@@ -367,7 +367,7 @@ def _blocks_pattern(backbone: Any) -> str:
 
 
 def prepared(weights: Brought, limits: tuple[float, float]) -> tuple[Array, Array] | None:
-    """Return the mean and the variance by which pixels with these limits are prepared."""
+    """Return the mean and variance for normalizing pixels with these limits."""
     if weights.mean is None or weights.deviation is None:
         return None
     black, white = limits
@@ -377,7 +377,7 @@ def prepared(weights: Brought, limits: tuple[float, float]) -> tuple[Array, Arra
 
 
 def starting_weights(weights: Brought, limits: tuple[float, float]) -> list[Array]:
-    """Return the weights of a backbone for pixels with these limits, without building it."""
+    """Return the initial weights of a backbone for pixels with these limits."""
     preparation = prepared(weights, limits) or ()
     return [
         *(np.asarray(each, np.float32) for each in preparation),

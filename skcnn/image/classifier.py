@@ -1,4 +1,4 @@
-"""Image classifiers: labels, several labels a sample, weights of classes."""
+"""Image classifiers with single-label and multi-label targets and class weights."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .notation import parse
 
 
 class OwnClassifierParameters(TypedDict, total=False):
-    """Types of the parameters of `ImageClassifier` itself, beside its architecture."""
+    """Types of the parameters that `ImageClassifier` adds to `ImageEstimator`."""
 
     label_smoothing: float
     class_weight: dict[Any, float] | str | None
 
 
 class ClassifierParameters(OwnClassifierParameters, ImageParameters, total=False):
-    """Types of the parameters of `ImageClassifier` beside its architecture."""
+    """Types of all parameters of `ImageClassifier` but `architecture`."""
 
 
 class ImageClassifier(ClassifierMixin, ImageEstimator):
@@ -319,7 +319,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
                 f"array of shape {y.shape} with other values."
             )
         if reset:
-            # Read now, so that a mistake in it is reported before anything is learned.
+            # Parsed early, to raise for an invalid architecture before anything is learned.
             parse(self.architecture)
             self.multilabel_ = multilabel
             self.classes_ = _labels(y, classes, multilabel)
@@ -329,12 +329,12 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
             )
         if multilabel and self.class_weight is not None:
             raise ValueError(
-                f"class_weight={self.class_weight!r} is for one label a sample, but y is an "
-                "indicator matrix; give sample_weight."
+                f"class_weight={self.class_weight!r} needs one label per sample, but y is an "
+                "indicator matrix; use sample_weight."
             )
         if multilabel != self.multilabel_:
             raise ValueError(
-                "y must have one label a sample or be an indicator matrix, as in the first fit; "
+                "y must have one label per sample or be an indicator matrix, as in the first fit; "
                 f"got a {kind} target."
             )
         return X, self._head.encode(y)
@@ -348,7 +348,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         if not isinstance(self.classes_, np.ndarray) or len(self.classes_) != network["n_outputs"]:
             raise ValueError("its classes_ are not those of its network")
         if not np.array_equal(self.classes_, np.unique(self.classes_)):
-            raise ValueError("its classes_ are not sorted, or not different")
+            raise ValueError("its classes_ are not sorted, or not unique")
         super()._check_restored(network, state)
 
     def _weight_parts(self, y: Any) -> dict[str, Array]:
@@ -370,7 +370,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
 
 
 def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
-    """Return the labels, sorted: of a matrix those of its columns, numbers unless given."""
+    """Return the sorted labels; for a matrix one per column, by default its index."""
     if multilabel:
         labels: Array = np.arange(y.shape[1]) if classes is None else np.unique(classes)
         if len(labels) != y.shape[1]:
@@ -388,7 +388,7 @@ def _labels(y: Array, classes: Any, multilabel: bool) -> Array:
 
 
 def _check_no_missing(y: Any) -> None:
-    """Refuse labels that are missing, before NumPy makes text of them beside other text."""
+    """Refuse missing labels before NumPy converts them to str along with the others."""
     labels = y if hasattr(y, "dtype") else np.array(y, dtype=object)
     numbers = isinstance(labels, np.ndarray) and labels.dtype.kind != "O"
     if not issparse(labels) and labels.ndim == 1 and not numbers:
@@ -396,12 +396,12 @@ def _check_no_missing(y: Any) -> None:
 
 
 def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: Array) -> Array:
-    """Look up the weight of each class; those that the dict does not have weigh 1."""
+    """Look up the weight of each class; classes missing from the dict get 1."""
     for label, weight in class_weight.items():
         number = isinstance(weight, Real) and not isinstance(weight, bool)
         if not number or not 0 <= weight < math.inf:
             raise ValueError(
-                f"class_weight must have numbers that are finite and not negative, got "
+                f"class_weight must have finite, non-negative numbers, got "
                 f"{weight!r} for the class {label!r}."
             )
     labels = classes.tolist()

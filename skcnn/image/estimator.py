@@ -1,4 +1,4 @@
-"""The base class of estimators of images."""
+"""Base class of the image estimators."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ VGG_LITE = (
     "[CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
 )
 
-# How far shift averaging moves images, in pixels along both axes, and the weights. With flips
-# it gains VGGLite 1.6 points of accuracy after ten augmented epochs (one seed), flips alone 1.4
+# Shifts in pixels along both axes, and their weights. Shift and flip averaging raise the accuracy
+# of VGGLite after ten augmented epochs by 1.6 points (one seed), flip averaging alone by 1.4
 # (docs/guide/performance.rst).
 SHIFTS = {0: 0.5, 1: 0.25, -1: 0.25}
 
-# On smaller images bfloat16 is no faster than float32. On those of CIFAR-10 it saves a third of
-# the time of VGGLite and costs 0.7 points of accuracy (docs/guide/performance.rst).
+# On smaller images bfloat16 is not faster than float32. On CIFAR-10 it saves a third of the time
+# of VGGLite and costs 0.7 points of accuracy (docs/guide/performance.rst).
 MIXED_PRECISION_PIXELS = 256
 
 
 class LayerParameters(TypedDict, total=False):
-    """Types of the parameters of `ImageEstimator` that a pretrained network fixes."""
+    """Types of the parameters that estimators on a pretrained network do not have."""
 
     batch_norm: bool
     standardize: bool
 
 
 class PixelParameters(TypedDict, total=False):
-    """Types of the parameters of `ImageEstimator` itself, beside its architecture."""
+    """Types of the parameters for reading, augmenting and averaging images."""
 
     input_shape: Sequence[int] | None
     augmentation: ImageAugmenter | None
@@ -64,19 +64,19 @@ class PixelParameters(TypedDict, total=False):
 
 
 class AnyImageParameters(PixelParameters, TrainingParameters, total=False):
-    """Types of the parameters of all estimators of images."""
+    """Types of the parameters of all image estimators."""
 
 
 class ImageParameters(LayerParameters, AnyImageParameters, total=False):
-    """Types of the parameters of `ImageEstimator`, for estimators that pass them on."""
+    """Types of all parameters of `ImageEstimator` but `architecture`."""
 
 
 class ImageEstimator(
     ImageInputs, ClassNamePrefixFeaturesOutMixin, TransformerMixin, KerasEstimator
 ):
-    """Base class: which images are valid, and predictions averaged over views of an image.
+    """Base class of image estimators, with predictions averaged over views of an image.
 
-    A subclass provides a head and the check of its targets.
+    A subclass provides a head and the validation of its targets.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -169,7 +169,7 @@ class ImageEstimator(
     def _averaged(
         self, images: Any, predict: Callable[[Any], Any], take: Callable[..., Any]
     ) -> Any:
-        """Predict the mean over the views of images that the parameters ask for."""
+        """Return the weighted mean of the predictions for the views of the images."""
         rows, columns = (np.pad(np.arange(size), 1, "reflect") for size in images.shape[1:3])
         mirror = columns[-2:0:-1]
         parts = []
@@ -195,7 +195,7 @@ class ImageEstimator(
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
         head = self._head
         return {
-            # One spelling, so that two spellings of one network share what is compiled.
+            # Canonical, so that different spellings share a compiled network.
             "architecture": canonical(parse(self.architecture)),
             "input_shape": self.input_shape_,
             "n_outputs": head.n_outputs,
@@ -218,7 +218,7 @@ class ImageEstimator(
         try:
             return list(map(str, parse(self.architecture)))
         except (TypeError, ValueError, AttributeError):
-            return []  # fit says what is wrong
+            return []  # fit raises the error
 
     def export(
         self, path: str | os.PathLike[str], format: str = "onnx", *, with_resize: bool = False
@@ -271,7 +271,7 @@ class ImageEstimator(
         self._check_restored_reading(network["input_shape"])
 
     def _check_restored_layers(self, network: dict[str, Any], state: State) -> None:
-        """Check that the layers are those of the weights, before all are built."""
+        """Check the number of layers before any are built."""
         if n_weighted(parse(network["architecture"])) > len(state.weights):
             raise ValueError("its network has more layers than weights")
 
@@ -282,7 +282,7 @@ class ImageEstimator(
         super()._initialize(model, X, y, weight, rows)
 
     def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
-        """Set how a network prepares pixels."""
+        """Set the normalization of pixels in a network."""
         if self.standardize:
             set_standardization(model, *channel_statistics(X, rows))
 
@@ -291,5 +291,5 @@ class ImageEstimator(
 
 
 def _gelu(x: Any) -> Any:
-    """Compute GELU without erfc, which Keras takes and ONNX has not."""
+    """Compute GELU without erfc, which Keras uses and ONNX lacks."""
     return 0.5 * x * (1 + keras.ops.erf(x * math.sqrt(0.5)))

@@ -49,14 +49,15 @@ Array = NDArray[Any]
 
 Backbone: TypeAlias = str | ImageEstimator | FrozenEstimator
 
-# Networks of skcnn on networks of skcnn.
+# Maximum nesting of skcnn networks as backbones.
 MAX_DEPTH = 10
 
 
 class PretrainedInputs(ImageInputs):
-    """Part of an estimator on a pretrained network: which images it takes, and its weights.
+    """Mixin for estimators on a pretrained network: validation of images, reading of weights.
 
-    Beside those of reading the estimator has the parameters `backbone` and `weights`.
+    In addition to those of `ImageInputs`, the estimator has the parameters `backbone` and
+    `weights`.
     """
 
     _backbone_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -71,7 +72,7 @@ class PretrainedInputs(ImageInputs):
 
     @property
     def _own_network(self) -> Any:
-        """The fitted estimator that is the backbone, None where that is in the table."""
+        """The fitted estimator used as backbone; None if the backbone is in the table."""
         backbone = self.backbone
         if isinstance(backbone, str):
             check_backbone(backbone)
@@ -82,18 +83,18 @@ class PretrainedInputs(ImageInputs):
         if not backbone.__sklearn_is_fitted__():
             raise ValueError(
                 f"backbone is a {type(backbone).__name__} that is not fitted. Fit it first; in a "
-                "grid of a search, whose values are cloned, wrap it as "
+                "parameter grid, whose values are cloned, wrap it as "
                 "sklearn.frozen.FrozenEstimator(backbone)."
             )
         if self.weights not in (IMAGENET, None):
             raise ValueError(
-                f"weights={self.weights!r} is for the networks of the table, but backbone is a "
-                f"fitted {type(backbone).__name__}, which has its own."
+                f"weights={self.weights!r} needs the name of a network as backbone, but backbone "
+                f"is a fitted {type(backbone).__name__}, which has its own weights."
             )
         return backbone
 
     def __sklearn_clone__(self) -> Any:
-        """Clone all parameters but a fitted backbone, whose clone would not be fitted."""
+        """Clone all parameters except a fitted backbone, whose clone would not be fitted."""
         if isinstance(self.backbone, str):
             return super().__sklearn_clone__()  # type: ignore[misc]
         frozen: Any = copy.copy(self)
@@ -109,15 +110,15 @@ class PretrainedInputs(ImageInputs):
             if size not in (None, own):
                 raise ValueError(
                     f"image_size={self.image_size} is not that of the backbone, whose images have "
-                    f"{own[0]}x{own[1]} pixels; leave it to None."
+                    f"{own[0]}x{own[1]} pixels; set image_size=None."
                 )
             return own  # type: ignore[no-any-return]
         usual = BACKBONES[self.backbone].usual
         size = size or (usual, usual)
         if min(size) < SMALLEST:
             raise ValueError(
-                f"image_size={size} is too small: {self.backbone} takes images of {SMALLEST}x"
-                f"{SMALLEST} pixels and more."
+                f"image_size={size} is too small: {self.backbone} needs images of at least "
+                f"{SMALLEST}x{SMALLEST} pixels."
             )
         return size
 
@@ -125,7 +126,7 @@ class PretrainedInputs(ImageInputs):
         if channels not in (1, 3) and not (channels in (2, 4) and dtype == np.uint8):
             raise ValueError(
                 f"X has images of {channels} channels of {dtype}; pretrained networks take one "
-                "(grey) or three (red, green, blue), and one more for transparency in uint8."
+                "(grey) or three (red, green, blue), plus an alpha channel for uint8."
             )
         network = self._own_network
         if network is not None:
@@ -137,12 +138,12 @@ class PretrainedInputs(ImageInputs):
         return super()._read_shape() if network is None else network.input_shape_
 
     def _checked_limits(self, X: Any) -> tuple[float, float]:
-        """Return the values of black and white, once the range of the pixels is known."""
+        """Return the pixel values of black and white; needs `pixel_range_`."""
         assert self.pixel_range_ is not None
         return self.pixel_limits_ or value_limits(*self.pixel_range_, X.dtype)
 
     def _read_backbone(self) -> tuple[dict[str, Any], Brought | None]:
-        """Return the arguments of a network that say what it is built on, and its weights."""
+        """Return the arguments of a network that describe its backbone, and the weights."""
         network, backbone = self._own_network, self._backbone_argument()
         brought: Brought | None = None
         if network is not None:
@@ -158,14 +159,14 @@ class PretrainedInputs(ImageInputs):
         }, brought
 
     def _backbone_argument(self) -> Any:
-        """Return what a network is built on: a name, or the arguments of a network of skcnn."""
+        """Return the name of the backbone, or the arguments of an skcnn network."""
         network = self._own_network
         if network is None:
             return self.backbone
         return tuple(each for each in network._plan.arguments if each[0] != "weights")
 
     def _check_restored_backbone(self, network: dict[str, Any], state: State) -> None:
-        """Check what a file says of the backbone, before it is built."""
+        """Check the backbone read from a file before it is built."""
         backbone, depth = network["backbone"], 0
         while not isinstance(backbone, str):
             arguments, depth = dict(backbone), depth + 1
@@ -175,7 +176,7 @@ class PretrainedInputs(ImageInputs):
                 break
             backbone = arguments["backbone"]
             if depth > MAX_DEPTH:
-                raise ValueError("its network has too many networks inside")
+                raise ValueError("its network has too many nested networks")
         else:
             check_backbone(backbone)
         self._check_restored_reading(network["input_shape"])
@@ -356,7 +357,7 @@ class ImageFeatures(
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        # A memory compares unfitted transformers by their state, which the file is a part of.
+        # joblib.Memory compares unfitted transformers by their state, so include the file.
         path = self.weights
         if not self.__sklearn_is_fitted__() and path not in (None, IMAGENET):
             with contextlib.suppress(OSError):
@@ -429,7 +430,7 @@ class ImageFeatures(
 
 
 def _drawn(plan: Plan, limits: tuple[float, float]) -> list[Array]:
-    """Draw the weights of a network of the table, the same every time."""
+    """Draw the weights of a network of the table from a fixed seed."""
     model = plan.model()
     draw_weights(model, np.random.default_rng(0))
     set_preparation(model, dict(plan.arguments)["backbone"], None, limits)
@@ -439,7 +440,7 @@ def _drawn(plan: Plan, limits: tuple[float, float]) -> list[Array]:
 def set_preparation(
     model: Any, backbone: Any, brought: Brought | None, limits: tuple[float, float]
 ) -> None:
-    """Set how a network prepares the pixels of images with these values of black and white."""
+    """Set the normalization of pixels in a network, given the values of black and white."""
     if brought is None:
         known = BACKBONES[backbone]
         brought = Brought((), known.mean, known.deviation, "")

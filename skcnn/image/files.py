@@ -1,4 +1,4 @@
-"""Image files as an array that is decoded a few rows at a time."""
+"""Image files with the interface of an array, decoded lazily in batches of rows."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from .sizes import (
 Array = NDArray[Any]
 Result = TypeVar("Result")
 
-# Pillow's modes and the channels that their pixels need.
+# Pillow modes by the channels that they are decoded to.
 GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 
-# The pixels that files may have; there is no common range of values for two of them.
+# Supported dtypes of pixels. Files of different dtypes have no common value range.
 KINDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "32-bit"}
 
-# What rights a picture that has an EXIF orientation.
+# Transpositions by EXIF orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,7 +52,7 @@ TURNS = {
 ORIENTATION = 0x0112
 BITS_PER_SAMPLE = 258
 
-# The values of white of the kinds that have one.
+# Pixel value of white for the dtypes with a fixed one.
 WHITES = {"uint8": 255.0, "uint16": 65535.0}
 
 # Integers up to here are exact in float32.
@@ -60,7 +60,7 @@ EXACT = 2**24
 
 SINGLE_PATH = (str, bytes, os.PathLike)
 
-# Files that an error names.
+# Maximum number of files listed in an error message.
 MAX_NAMED = 10
 
 
@@ -73,12 +73,12 @@ class UnreadableImageError(ValueError):
         self.reason = reason
 
     def __reduce__(self) -> Any:
-        # An exception is pickled with its message, and workers of a search send it.
+        # By default exceptions are pickled with their message only, and joblib pickles them.
         return type(self), (self.path, self.reason)
 
 
 class Head(NamedTuple):
-    """What is known of an image file before its pixels are decoded."""
+    """Properties of an image that are known before its pixels are decoded."""
 
     height: int
     width: int
@@ -87,40 +87,38 @@ class Head(NamedTuple):
 
 
 class ImageFiles:
-    """A 1-D array of image paths that reads like the array of their pixels.
+    """Image files with the interface of the array of their pixels.
 
-    ``files[rows]`` decodes those rows, in parallel, as (n, height, width, channels), so
-    whatever reads an image array by rows reads files too.
+    ``files[rows]`` decodes those rows in parallel and returns (n, height, width, channels).
 
-    Every file becomes grey or RGB: palettes and CMYK turn into RGB, transparent pixels show the
-    background, a valid orientation tag of a camera is obeyed, and of the pictures that a phone
-    stores in one JPEG (MPO) the first counts. Values keep their range: those of 8-bit files are
-    uint8, of 16-bit files uint16, and of files with floats or 32-bit integers float32.
+    Images are converted to grey or RGB: palettes and CMYK become RGB, transparent pixels show the
+    background, a valid EXIF orientation is applied, and of several pictures in a JPEG (MPO) the
+    first is read. The dtype is uint8 for 8-bit files, uint16 for 16-bit files, and float32 for
+    files with floats or 32-bit integers.
 
     Parameters
     ----------
     paths : array-like of str or path, shape (n_samples,) or (n_samples, 1)
         The files.
     shape : tuple of (height, width, channels), default=None
-        What to turn each image into. None looks at the head of every file: the channels are
-        three if any has colour, else one, and the size is that which all have.
+        Shape of each image after decoding. None reads the header of every file and uses three
+        channels if any has colour, else one, and the common size.
     dtype : {"uint8", "uint16", "float32"}, default=None
-        What the pixels of every file must be. None looks at the heads of the files.
+        Required dtype of the pixels. None reads it from the headers.
     image_size : int or tuple of (height, width), default=None
-        Size to resize the images to. None refuses images of another size.
+        Size to resize the images to. None raises if the sizes differ.
     resize : {"stretch", "crop", "pad"}, default="stretch"
-        Change the aspect ratio, cut off what is beyond it, or fill what is missing with the
-        background.
+        Change the aspect ratio, crop the longer side, or pad the shorter one.
     background : str or tuple of (red, green, blue), default="white"
-        What transparent pixels show.
+        Colour of transparent pixels and padding.
     check : bool, default=False
-        Look at the head of every file even where `shape` and `dtype` are given.
+        Whether to read the header of every file even if `shape` and `dtype` are given.
 
     Raises
     ------
     ValueError
-        If a file is not one still image that can be decoded, or if files have pixels of
-        different kinds; the message names the files.
+        If a file cannot be decoded as a still image, or if dtypes differ; the message names the
+        files.
     """
 
     ndim = 4
@@ -157,21 +155,21 @@ class ImageFiles:
         return len(self.paths)
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """Return a fingerprint of the contents: the bytes of the files and what they become."""
+        """Return a fingerprint of the contents of the files and of how they are decoded."""
 
         def content(path: str) -> str:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
 
-        # As it was before images could be cropped and padded.
+        # "stretch" is left out to match the fingerprints of versions without `resize`.
         how = () if self.resize in (None, "stretch") else (self.resize,)
         return _each_file(content, self.paths)[0], self.shape, self.background, *how
 
     def _padding(self, channels: int) -> Array:
-        """Return the pixel that padding shows."""
+        """Return the pixel value of the padding."""
         if self.resize == "pad" and self.dtype.name not in WHITES:
             raise ValueError(
-                "resize='pad' fills with the background, whose value is not known of "
+                "resize='pad' needs the value of the background, which is unknown for "
                 f"{KINDS[self.dtype.name]} image files; use resize='crop' or 'stretch'."
             )
         return fill_values(self.background, channels, (0.0, WHITES.get(self.dtype.name, 1.0)))
@@ -181,7 +179,7 @@ class ImageFiles:
         out = np.empty((len(paths), *self.shape[1:]), dtype=self.dtype)
         failed = _each_file(self._decode_into, paths, out)[1]
         if failed:
-            # The others are looked for now, as each would end a fit of its own.
+            # Report all unreadable files at once, as each would make another fit fail.
             raise _as_one(_each_file(self._decode, self.paths)[1] or failed, len(self.paths))
         return out
 
@@ -212,7 +210,7 @@ class ImageFiles:
 
 
 def path_array(paths: Any) -> Array:
-    """Return paths, which may be the one column of a table, as a 1-D array of str."""
+    """Return paths, possibly in a single column, as a 1-D array of str."""
     if isinstance(paths, SINGLE_PATH):
         raise ValueError(
             "X must be images or a list of paths of image files; got the single path "
@@ -224,7 +222,7 @@ def path_array(paths: Any) -> Array:
 
 
 def is_paths(X: Any) -> bool:
-    """Say whether X holds file paths, in one dimension or one column, rather than pixels."""
+    """Return whether X has file paths, 1-D or in a single column, rather than pixels."""
     if isinstance(X, ImageFiles | str | bytes | dict) or not hasattr(X, "__len__"):
         return False
     if _is_column(X):
@@ -242,7 +240,7 @@ def is_paths(X: Any) -> bool:
 
 
 def as_paths(X: Any) -> Array | None:
-    """Return the paths that X holds, None where it holds something else.
+    """Return the paths in X; None if X does not have paths.
 
     Raises
     ------
@@ -253,7 +251,7 @@ def as_paths(X: Any) -> Array | None:
 
 
 def _is_column(X: Any) -> bool:
-    """Say whether X is an array or a data frame of one column."""
+    """Return whether X is an array or a data frame with a single column."""
     shape = getattr(X, "shape", ())
     return isinstance(shape, tuple) and len(shape) == 2 and shape[1] == 1
 
@@ -276,14 +274,14 @@ def read_images(
 
 
 def unreadable(paths: Any) -> list[UnreadableImageError]:
-    """Decode image files, each in its own size; return the errors of those that cannot be."""
+    """Decode image files without resizing; return the errors of those that fail."""
     return _each_file(_decode_alone, path_array(paths))[1]
 
 
 def _each_file(
     function: Callable[..., Result], paths: Array, *columns: Any
 ) -> tuple[list[Result], list[UnreadableImageError]]:
-    """Call a function for every file, in parallel; give the results and what failed."""
+    """Call a function for every file in parallel; return the results and the errors."""
 
     def attempt(*arguments: Any) -> Result | UnreadableImageError:
         try:
@@ -304,12 +302,12 @@ def _each_file(
 def _merged(
     some: list[UnreadableImageError], others: list[UnreadableImageError]
 ) -> list[UnreadableImageError]:
-    """Return errors, one a file."""
+    """Merge errors, keeping one per file."""
     return list({error.path: error for error in (*others, *some)}.values())
 
 
 def _as_one(errors: list[UnreadableImageError], n_files: int) -> ValueError:
-    """Make one error that names the files of several."""
+    """Combine the errors of several files into one."""
     if len(errors) == 1:
         return errors[0]
     lines = [f"  {error.path!r}: {error.reason}" for error in errors[:MAX_NAMED]]
@@ -324,7 +322,7 @@ def _common_size(paths: Array, heads: list[Head]) -> tuple[int, int]:
             raise ValueError(
                 f"the image files have different sizes: {paths[0]!r} has {heads[0].height}x"
                 f"{heads[0].width} pixels and {path!r} has {height}x{width}. Set image_size to "
-                "have images resized."
+                "resize them."
             )
     return heads[0][:2]
 
@@ -333,9 +331,9 @@ def _common_dtype(paths: Array, heads: list[Head]) -> str:
     for path, head in zip(paths, heads, strict=True):
         if head.dtype != heads[0].dtype:
             raise ValueError(
-                f"the image files have pixels of no common range: {paths[0]!r} has "
+                f"the image files have different bit depths: {paths[0]!r} has "
                 f"{KINDS[heads[0].dtype]} and {path!r} {KINDS[head.dtype]} pixels. Convert them "
-                "to one kind."
+                "to one."
             )
     return heads[0].dtype
 
@@ -347,11 +345,11 @@ def _common_dtype(paths: Array, heads: list[Head]) -> str:
 def _opened(path: str) -> Iterator[Image.Image]:
     """Open one still image of a known mode; every error names the file."""
     try:
-        # Opening a pipe would wait for who writes into it.
+        # Opening a named pipe would block.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ValueError("it is not a regular file")
         with Image.open(path) as image:
-            # Pillow itself only warns between its limit and twice that.
+            # Pillow only warns up to twice its limit.
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise ValueError(
@@ -379,13 +377,13 @@ def _reason(path: str, error: Exception) -> str:
 
 
 def head_of(image: Image.Image, background: Colour) -> Head:
-    """Return what is known of an image that is not decoded yet."""
-    # First what Pillow forgets when it decodes, as it does to find the tags of a PNG.
+    """Return the head of an image that is not decoded yet."""
+    # `_orientation` decodes a PNG to find its tags, after which the stored dtype is lost.
     dtype = kind_of(image)
     is_grey = image.mode in GREY_MODES or _raw_mode(image).startswith("LA")
     shows_colour = image.has_transparency_data and len(set(background)) > 1
     width, height = image.size
-    # The orientation tags from 5 on swap the sides, which Pillow has done already in a TIFF.
+    # Orientations from 5 on swap the sides, which Pillow has already done for TIFF.
     if image.format != "TIFF" and _orientation(image) >= 5:
         width, height = height, width
     return Head(height, width, 1 if is_grey and not shows_colour else 3, dtype)
@@ -395,7 +393,7 @@ def _check_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     if size != expected:
         raise ValueError(
             f"it has {size[0]}x{size[1]} pixels where {expected[0]}x{expected[1]} are expected; "
-            "set image_size to have images resized"
+            "set image_size to resize images"
         )
 
 
@@ -405,16 +403,16 @@ def _check_dtype(dtype: str, expected: str) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Read the orientation tag; one that is not valid is of no importance."""
+    """Read the EXIF orientation; ignore an invalid one."""
     try:
         value = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow raises whatever comes up while it reads damaged tags
+    except Exception:  # damaged tags make Pillow raise exceptions of any type
         return 1
     return value if isinstance(value, int) and value in TURNS else 1
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return what an image is stored as, such as "RGB;16B", "" where Pillow does not say."""
+    """Return the mode of the stored pixels, such as "RGB;16B"; "" if Pillow does not report it."""
     for tile in getattr(image, "tile", []):
         arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if arguments and isinstance(arguments[0], str):
@@ -423,8 +421,8 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _is_cut_to_8_bits(image: Any) -> bool:
-    """Say whether Pillow would drop the low bytes of an image."""
-    if not getattr(image, "tile", None):  # decoded, or never a file
+    """Return whether Pillow would drop the low bytes of an image."""
+    if not getattr(image, "tile", None):  # already decoded, or not from a file
         return False
     codec, *_, arguments = image.tile[0]
     match image.format:
@@ -437,22 +435,22 @@ def _is_cut_to_8_bits(image: Any) -> bool:
         case "TIFF":
             return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
     stored = _raw_mode(image)
-    return ";16" in stored and not stored.startswith("BGR;16")  # 16 bits a pixel, not a value
+    return ";16" in stored and not stored.startswith("BGR;16")  # 16 bits per pixel
 
 
 def _jpeg2000_bits(image: Any) -> int:
-    """Read the bits of a value, which Pillow does not tell."""
+    """Read the bits per value, which Pillow does not report."""
     place = image.fp.tell()
     image.fp.seek(0)
     head = image.fp.read(2**16)
     image.fp.seek(place)
-    # The marker that begins the codestream, and with it the sizes, 42 bytes before this one.
+    # The start of the codestream; the bit depth is at byte 42 from there.
     sizes = head.find(b"\xff\x4f\xff\x51")
     return (head[sizes + 42] & 0x7F) + 1 if 0 <= sizes < len(head) - 42 else 8
 
 
 def kind_of(image: Image.Image) -> str:
-    """Return the dtype of the pixels, which Pillow does not always keep."""
+    """Return the dtype of the stored pixels, which Pillow does not always preserve."""
     is_wide = image.mode == "I" and image.format in ("PNG", "PPM")
     if is_wide or image.mode.startswith("I;16"):
         return "uint16"
@@ -462,7 +460,7 @@ def kind_of(image: Image.Image) -> str:
         return "uint8"
     if image.format != "PNG":
         raise ValueError(
-            f"of the 16-bit pixels in a {image.format} file Pillow reads the high bytes only; "
+            f"Pillow reads only the high bytes of the 16-bit pixels in a {image.format} file; "
             "convert it to PNG"
         )
     return "uint16"
@@ -471,8 +469,11 @@ def kind_of(image: Image.Image) -> str:
 def layers_of(
     image: Image.Image, path: str, dtype: str, channels: int, background: Colour
 ) -> list[Image.Image]:
-    """Decode an image upright, over the background: one image of bytes, or one a channel."""
-    # Pillow widens greys of 2 and 4 bits to bytes, but not the grey that is transparent.
+    """Decode an image, apply its orientation and blend it with the background.
+
+    Returns one 8-bit image, or one float32 image per channel.
+    """
+    # Pillow scales greys of 2 and 4 bits to 8 bits, but not the transparent grey value.
     scale = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
     if image.format == "PNG" and isinstance(image.info.get("transparency"), int):
         image.info["transparency"] *= scale
@@ -492,27 +493,27 @@ def _decode_alone(path: str) -> None:
 
 
 def as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Image:
-    """Return an image of 8 bits as grey or RGB, over the background."""
+    """Convert an 8-bit image to grey or RGB, blended with the background."""
     mode = "L" if channels == 1 else "RGB"
     if not image.has_transparency_data:
         return image if image.mode == mode else image.convert(mode)
-    if image.mode == "La":  # which Pillow converts to LA only
+    if image.mode == "La":  # Pillow converts La only to LA
         image = image.convert("LA")
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert(mode)
 
 
 def _as_values(image: Image.Image, path: str, background: Colour) -> Array:
-    """Return pixels of more than 8 bits as (height, width, channels), not rounded."""
+    """Return pixels of more than 8 bits as (height, width, channels), without rounding."""
     if image.mode in COLOUR_MODES or image.has_transparency_data:
-        # Of these Pillow would keep the high bytes.
+        # Pillow would drop the low bytes.
         try:
             decoded = tf.io.decode_png(Path(path).read_bytes(), channels=4, dtype=tf.uint16)
         except tf.errors.InvalidArgumentError as error:
             raise ValueError("its PNG data are damaged") from error
         pixels = decoded.numpy().astype(np.float64)
         alpha = pixels[..., 3:] / 65535
-        # A byte b is as bright as 257 * b in 16 bits.
+        # 257 scales the background from 8 to 16 bits.
         return pixels[..., :3] * alpha + 257 * np.array(background) * (1 - alpha)  # type: ignore[no-any-return]
     values = np.asarray(image)
     if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""What images an estimator takes, and how it reads them."""
+"""Validation and reading of the images that are passed to an estimator."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .sizes import RESIZE, WHITE, check_sides, fill_values, parse_colour, parse_
 
 Array = NDArray[Any]
 
-# Channels of grey, grey with alpha, colour, and colour with alpha.
+# Numbers of channels: grey, grey with alpha, colour, colour with alpha.
 COLOURS = (1, 2, 3, 4)
 
-# Rows in which a prediction looks for the range of its pixels, and the share of the range of the
-# training from which on images count as scaled down: below that of 1 to 16, the pixels of digits.
+# Prediction checks the range of the first rows. Images whose range is smaller than the training
+# range by this factor count as scaled down; below 16, to include digits (0 to 16) in [0, 1].
 ROWS_OF_RANGE = 64
 
 NARROW = 15
 
-# Pixels of files whose range is fixed, so that no other files can be predicted.
+# Dtypes with a fixed range: a network fitted on one of them predicts no files of another.
 INTEGER_FILES = ("uint8", "uint16")
 
-# No targets, as there are none in prediction.
+# Default of y in prediction, as None is an invalid target.
 UNSET: Any = object()
 
 
 class ImageInputs:
-    """Part of an estimator: it checks images, reads them, and learns how they were read.
+    """Mixin for estimators that validates and reads images, and learns how to read them.
 
     The estimator has the parameters `input_shape`, `image_size`, `resize` and `background`.
     """
@@ -102,7 +102,7 @@ class ImageInputs:
                 f"height, width[, channels]); got {ndim}."
             )
         if reset or ndim <= 2:
-            # Features are counted per row here and names of columns are kept.
+            # Sets or checks n_features_in_ and feature_names_in_.
             checked = validate_data(
                 self,
                 X,
@@ -130,9 +130,9 @@ class ImageInputs:
         return X, y
 
     def _learn_array(self, X: Any) -> Any:
-        """Learn how to read the images of an array, and read them."""
+        """Learn how to read an array of images, and read it."""
         shape = self._shape_of_rows(X) if X.ndim == 2 else self._checked_shape(X)
-        row_shape = shape if X.ndim == 2 else None  # which later rows are compared with
+        row_shape = shape if X.ndim == 2 else None  # to check later rows
         size = self._given_size() or shape[:2]
         read_shape = (*size, self._shown_channels(shape[2], X.dtype))
         X = X.reshape(len(X), *shape)
@@ -141,15 +141,15 @@ class ImageInputs:
             X = ImageArrays(X, shape=read_shape, **{**self._reading(), "image_size": size})
         if parse_colour(self.background) != WHITE and not (is_read and self.resize == "pad"):
             raise ValueError(
-                f"background={self.background!r} is for transparent pixels and for what "
-                f"resize='pad' adds, but X is an array of images of shape {shape} that have "
+                f"background={self.background!r} is for transparent pixels and the padding of "
+                f"resize='pad', but X is an array of images of shape {shape} with "
                 "neither."
             )
         self._learn_reading(X, row_shape)
         return X
 
     def _as_learned(self, X: Array) -> Any:
-        """Read the images of an array as those of the fit."""
+        """Read an array of images as in fit."""
         shape = self.row_shape_ or self.input_shape_
         if X.ndim > 2:
             shape = _shape_of_images(X)
@@ -165,15 +165,15 @@ class ImageInputs:
         return ImageArrays(X, limits=self.pixel_limits_, **self._learned_reading())
 
     def _shown_channels(self, channels: int, dtype: Any) -> int:
-        """Return the channels to which images in an array are brought."""
+        """Return the number of channels that images of an array are converted to."""
         return channels
 
     def _read_shape(self) -> tuple[int, int, int] | None:
-        """Return the shape to which images in files and lists are brought, None for theirs."""
+        """Return the shape that images of files and lists are converted to; None to infer it."""
         return self._given_shape()
 
     def _reading(self) -> dict[str, Any]:
-        """Return how the parameters say that images are read."""
+        """Return the parameters for reading images."""
         return {
             "image_size": self._given_size(),
             "resize": self.resize,
@@ -181,7 +181,7 @@ class ImageInputs:
         }
 
     def _learned_reading(self) -> dict[str, Any]:
-        """Return how images were read in the fit."""
+        """Return the learned parameters for reading images."""
         reading = {
             "shape": self.input_shape_,
             "image_size": self.image_size_,
@@ -191,7 +191,7 @@ class ImageInputs:
         return reading
 
     def _learn_reading(self, X: Any, row_shape: tuple[int, int, int] | None = None) -> None:
-        """Learn what images are once they are read."""
+        """Set the learned attributes from the images after reading."""
         self.input_shape_ = X.shape[1:]
         self.row_shape_ = row_shape
         self.n_features_in_ = math.prod(row_shape or X.shape[1:])
@@ -203,7 +203,7 @@ class ImageInputs:
         self.background_ = parse_colour(self.background)
 
     def _checked_shape(self, X: Array) -> tuple[int, int, int]:
-        """Return the shape of the images of an array, which must have their channels last."""
+        """Check that an array of images is channels-last, and return the shape of an image."""
         shape, given = _shape_of_images(X), self._given_shape()
         if given is not None and given != shape:
             raise ValueError(
@@ -215,12 +215,12 @@ class ImageInputs:
             raise ValueError(
                 f"X has images of shape {shape}, (height, width, channels), which look as if "
                 "their channels came first. Move them last with np.moveaxis(X, 1, -1), or set "
-                f"input_shape={shape} if that is their shape."
+                f"input_shape={shape} if the shape is correct."
             )
         return shape
 
     def _shape_of_rows(self, X: Array) -> tuple[int, int, int]:
-        """Return the shape of the images whose pixels are the rows of an array."""
+        """Return the shape of images that are flattened to the rows of an array."""
         n_features, given = X.shape[1], self._given_shape()
         if given is None:
             side = math.isqrt(n_features)
@@ -244,7 +244,7 @@ class ImageInputs:
         return {} if y is UNSET else {"y": y, **self._target_options(y)}
 
     def _target_options(self, y: Any) -> dict[str, Any]:
-        """Return what scikit-learn's validation has to know of the targets."""
+        """Return the options for scikit-learn's validation of the targets."""
         if not issparse(y):
             y = np.asarray(y)
         return {"multi_output": y.ndim == 2 and y.shape[1] > 1}
@@ -252,7 +252,7 @@ class ImageInputs:
     def _check_lazily(
         self, kind: type[ImageFiles] | type[ImageArrays], items: Any, y: Any, *, reset: bool
     ) -> tuple[Any, Any]:
-        """Validate files, or images of many sizes, whose pixels are read batch by batch."""
+        """Validate files, or images of many sizes, without reading all pixels."""
         rows = np.zeros((len(items), 1))
         if not reset:
             if y is not UNSET:
@@ -264,18 +264,18 @@ class ImageInputs:
             images = kind(items, **self._learned_reading(), **options)
             self._check_range(images)
             return images, y
-        # Forgets the names of columns, too.
+        # Also deletes feature_names_in_.
         checked = validate_data(self, rows, **self._given_targets(y))
         y = y if y is UNSET else checked[1]
         given, size = self._given_shape(), self._given_size()
         if given is not None and size is not None and given[:2] != size:
-            raise ValueError(f"input_shape={given} is not of image_size={size}; set one of them.")
+            raise ValueError(f"input_shape={given} and image_size={size} differ; set one of them.")
         images = kind(items, shape=self._read_shape(), **self._reading())
         self._learn_reading(images)
         return images, y
 
     def _check_read_as_before(self) -> None:
-        """Refuse to continue with images that are read in another way."""
+        """Raise if parameters for reading images have changed since the last fit."""
         size, shape = self._given_size(), self._given_shape()
         for name, new, learned in (
             ("background", parse_colour(self.background), self.background_),
@@ -286,15 +286,15 @@ class ImageInputs:
             if new not in (None, learned):
                 raise ValueError(
                     f"{name} has changed since the last fit, from {learned} to {new}, but "
-                    "warm_start=True and partial_fit continue with images that are read as "
-                    "before. Set it back, or fit anew with warm_start=False."
+                    "warm_start=True and partial_fit must read images as before. Set it back, or "
+                    "call fit with warm_start=False."
                 )
 
     def _given_size(self) -> tuple[int, int] | None:
         size = parse_size(self.image_size)
         if size is None and self.resize != "stretch":
             raise ValueError(
-                f"resize={self.resize!r} needs image_size, the size to bring images to; got "
+                f"resize={self.resize!r} needs image_size, the size to resize images to; got "
                 "image_size=None."
             )
         return size
@@ -306,7 +306,7 @@ class ImageInputs:
         return given if len(given) == 3 else (*given, 1)  # type: ignore[return-value]
 
     def _check_range(self, X: Any) -> None:
-        """Warn where images have another scale than those of the training."""
+        """Warn if the pixels are scaled differently from those of the training images."""
         same_dtype = X.dtype.name == self.pixel_dtype_
         if self.pixel_range_ is None or (same_dtype and X.dtype == np.uint8):
             return
@@ -320,7 +320,7 @@ class ImageInputs:
             least, most = float(some.min()), float(some.max())
         span = high - low
         wider = least <= low - span or most >= high + span
-        # Dark images are within the range of integers; a fraction of it is another scale.
+        # Integers of the same dtype are not rescaled, only dark.
         narrower = low < most <= low + span / NARROW and not (same_dtype and X.dtype.kind in "iu")
         if span and (wider or narrower):
             warnings.warn(
@@ -332,11 +332,11 @@ class ImageInputs:
             )
 
     def _with_resize(self, build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
-        """Return what builds a network that resizes images of any size first."""
+        """Return a function that builds the network with a resizing layer in front."""
         if self.image_size_ is None:
             raise ValueError(
                 "with_resize=True needs the size to resize images to, but image_size was None in "
-                "the fit."
+                "fit."
             )
         size, channels = self.image_size_, self.input_shape_[2]
         pixel = fill_values(self.background_, channels, self.pixel_limits_ or (0.0, 255.0))
@@ -349,7 +349,7 @@ class ImageInputs:
         return built
 
     def _reading_metadata(self) -> dict[str, Any]:
-        """Return what users of an exported network need to give it images, for JSON."""
+        """Return the metadata that an exported network needs for reading images, for JSON."""
         size = self.image_size_
         return {
             "input_shape": list(self.input_shape_),
@@ -362,7 +362,7 @@ class ImageInputs:
         }
 
     def _check_restored_values(self) -> None:
-        """Check what a file says of the values of pixels."""
+        """Check the attributes read from a file that describe pixel values."""
         if not isinstance(self.pixel_dtype_, str | None):
             raise ValueError("its pixel_dtype_ is not the name of a dtype")
         for name in ("pixel_limits_", "pixel_range_"):
@@ -370,14 +370,14 @@ class ImageInputs:
             if values is not None:
                 low, high = map(float, values)
                 if not -math.inf < low <= high < math.inf:
-                    raise ValueError(f"its {name}={values} is not one")
+                    raise ValueError(f"its {name}={values} is not a finite range")
 
     def _check_restored_reading(self, input_shape: tuple[int, ...]) -> None:
-        """Check that what a file says of the images belongs together."""
+        """Check that the attributes read from a file are consistent."""
         shape = check_sides(self.input_shape_, "input_shape_", 3)
         if input_shape != shape:
             raise ValueError(f"its input_shape_={shape} is not that of its network")
-        # What files of version 0.1.0 do not have.
+        # Files of version 0.1.0 lack these.
         defaults = {
             "background_": WHITE,
             "image_size_": self.image_size,
@@ -392,7 +392,7 @@ class ImageInputs:
                 setattr(self, name, default)
         parse_colour(self.background_)
         if self.resize_ not in RESIZE:
-            raise ValueError(f"its resize_={self.resize_!r} is none")
+            raise ValueError(f"its resize_={self.resize_!r} is unknown")
         if self.row_shape_ is not None:
             shape = check_sides(self.row_shape_, "row_shape_", 3)
         if self.n_features_in_ != math.prod(shape):
@@ -402,7 +402,7 @@ class ImageInputs:
         self._check_restored_values()
         names = getattr(self, "feature_names_in_", None)
         if names is not None and names.shape != (self.n_features_in_,):
-            raise ValueError("its feature_names_in_ are not one a feature")
+            raise ValueError("its feature_names_in_ are not one per feature")
 
 
 def _shape_of_images(X: Array) -> tuple[int, int, int]:
@@ -411,16 +411,16 @@ def _shape_of_images(X: Array) -> tuple[int, int, int]:
 
 
 def _hint(X: Array, expected: tuple[int, int, int]) -> str:
-    """Say how to move channels last where that gives the expected shape."""
+    """Suggest moving the channels last if that gives the expected shape."""
     if X.ndim == 4 and (*X.shape[2:], X.shape[1]) == expected:
         return "; move the channels last with np.moveaxis(X, 1, -1)"
     return ""
 
 
 def _is_finite_array(X: Any) -> bool:
-    """Tell whether check_array would find nothing; it takes a tenth of the time of one image."""
+    """Return whether to skip check_array, which takes a tenth of the time of one image."""
     if type(X) is not np.ndarray or X.dtype.kind not in "biuf" or not len(X):
         return False
-    # A sum is finite only where all values are, and needs no memory.
+    # The sum is finite only if all values are, and allocates no array.
     with np.errstate(over="ignore", invalid="ignore"):
         return X.dtype.kind != "f" or bool(np.isfinite(X.sum()))

@@ -1,4 +1,4 @@
-"""Layers of Keras on faster operations of TensorFlow."""
+"""Custom Keras layers for batch normalization, augmentation and resizing."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ import tensorflow as tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization in one operation while training.
+    """Batch normalization in one TensorFlow operation while training.
 
-    Keras computes it in float32 from some ten operations. The weights are the same; VGGLite trains
-    in 121 processor seconds instead of 171, to the same accuracy within the spread of the seeds
-    (``docs/guide/performance.rst``). Predictions use Keras's operations, as TensorFlow would merge
+    Keras uses about ten operations in float32. The weights are the same; VGGLite trains in 121
+    processor seconds instead of 171, with an equal accuracy within the spread of the seeds
+    (``docs/guide/performance.rst``). Predictions use Keras's operations, as TensorFlow would fuse
     a single one with activations for which it has no kernel.
 
     Attributes
     ----------
     steps_done : callable
         To be set: returns the number of training steps before this one. In the first steps the
-        moving statistics follow the batches closely, as those of
-        ``tf.train.ExponentialMovingAverage`` do with `num_updates`, to forget their initial
-        values. None keeps to `momentum`.
+        momentum is lower, as in ``tf.train.ExponentialMovingAverage`` with `num_updates`, so
+        that the initial moving statistics lose their influence. None always uses `momentum`.
     """
 
     steps_done: Callable[[], Any] | None = None
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """The class that Keras writes into files, which can be read without skcnn."""
+        """The class that Keras writes to files, so that they can be read without skcnn."""
         return keras.layers.BatchNormalization  # type: ignore[no-any-return]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -46,7 +45,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variance=tf.zeros(0),
             epsilon=self.epsilon,
         )
-        # The operation gives the unbiased variance, Keras keeps that of the batch.
+        # The operation returns the unbiased variance, Keras stores the biased one.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance *= (count - 1) / count
         share = 1 - self.momentum
@@ -58,16 +57,17 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 class RandomPart(keras.layers.Layer):
-    """Show a part of each image, of a random size and at a random place, in the size of the whole.
+    """Crop each image at a random position to a random size, and resize it to the original size.
 
-    Keras's RandomZoom zooms about the middle.
+    Keras's RandomZoom always zooms about the centre.
 
     Parameters
     ----------
     low, high : float
-        The sides of the part, in shares of those of the image. Beyond 1 the image is a part.
+        Range of the sides of the crop, as fractions of those of the image. With more than 1 the
+        crop contains the image.
     fill_mode : {"reflect", "wrap", "nearest", "constant"}
-        What is shown beyond the image.
+        How to fill the area outside of the image.
     """
 
     def __init__(self, low: float, high: float, fill_mode: str) -> None:
@@ -79,7 +79,7 @@ class RandomPart(keras.layers.Layer):
         self.supports_jit = False
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        """Show a part of each image of a batch."""
+        """Crop and resize each image of a batch."""
         n_images, (height, width) = keras.ops.shape(images)[0], images.shape[1:3]
 
         def draw(low: float, high: float) -> Any:
@@ -87,7 +87,7 @@ class RandomPart(keras.layers.Layer):
 
         share, top, left = draw(self.low, self.high), draw(0.0, 1.0), draw(0.0, 1.0)
         zero = keras.ops.zeros_like(share)
-        # From the pixels that are shown to those of the image.
+        # Maps output coordinates to input coordinates.
         rows = [share, zero, left * (1 - share) * (width - 1)]
         columns = [zero, share, top * (1 - share) * (height - 1)]
         transform = keras.ops.stack([*rows, *columns, zero, zero], axis=1)
@@ -102,19 +102,19 @@ class RandomPart(keras.layers.Layer):
 
 
 class ResizeLikePillow(keras.layers.Layer):
-    """Resize images of any size as the images of the training were, in an exported network.
+    """Resize images of any size in an exported network, as Pillow does in training.
 
-    It is Pillow's bilinear filter, which averages over all pixels that become one, as two products
-    with matrices: other runtimes have only filters that skip pixels.
+    Pillow's bilinear filter is antialiased, which other runtimes do not support. It is computed
+    with two matrix products.
 
     Parameters
     ----------
     size : tuple of (height, width)
-        The size.
+        The target size.
     how : {"stretch", "crop", "pad"}
         As the parameter ``resize``.
     pixel : array-like of shape (channels,)
-        What padding shows.
+        Pixel value of the padding.
     """
 
     def __init__(self, size: tuple[int, int], how: str, pixel: Any) -> None:
@@ -146,10 +146,10 @@ class ResizeLikePillow(keras.layers.Layer):
         return resized * shown + (1.0 - shown) * ops.convert_to_tensor(self.pixel, "float32")
 
     def _weights(self, side: Any, target: int, ratio: Any, inner: Any) -> tuple[Any, Any]:
-        """Return the shares of the pixels along an axis, and which of the new ones show them."""
+        """Return the filter weights along an axis, and a mask of the pixels without padding."""
         ops = keras.ops
         place = ops.arange(target, dtype="float32") - ops.floor((target - inner) / 2)
-        # A cut-off part begins as far from the middle as it ends.
+        # The crop is centred.
         start = (side - ratio * inner) / 2
         centre = (place + 0.5) * ratio + start
         pixels = ops.arange(ops.cast(side, "int32"), dtype="float32") + 0.5

@@ -1,4 +1,4 @@
-"""Keras models of architectures."""
+"""Build Keras models from architectures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .notation import (
     parse,
 )
 
-# Keras's default of 0.99 would lag behind the weights by hundreds of batches.
+# With Keras's default of 0.99, the statistics would lag hundreds of batches behind the weights.
 BATCH_NORM_MOMENTUM = 0.6
 
 
@@ -54,23 +54,23 @@ def build_network(
     n_outputs : int
         Number of units of the last layer.
     batch_norm : bool
-        Put batch normalization after each convolution that has none of its own.
+        Add batch normalization after each convolution that is not followed by BN.
     standardize : bool
-        Start with a layer that subtracts a mean and divides by a standard deviation per
-        channel. It comes with mean 0 and variance 1; :func:`set_standardization` sets them.
+        Start with a layer that subtracts the mean and divides by the standard deviation of each
+        channel. They are initialized to 0 and 1; :func:`set_standardization` sets them.
     activation : {"softmax", "sigmoid", "linear"}
         Activation of the last layer, FCS.
     dtype : str
         Keras dtype policy of all layers but the last, whose output is float32.
     fused : bool
-        Use layers that train faster, or more safely, than those of Keras and have the same
-        weights.
+        Use layers that train faster than those of Keras, or avoid bugs in TensorFlow, with the
+        same weights.
 
     Returns
     -------
     keras.Model
-        Not compiled, and with the same weights every time: whoever trains it draws them. The
-        input of its last layer are the penultimate features.
+        Not compiled. The weights come from a fixed seed and are drawn again before training. The
+        inputs of the last layer are the features.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def build_network(
     check_size("architecture", size.n_layers, size.n_parameters)
     builder = _Builder(batch_norm, dtype, fused)
     inputs = keras.Input(input_shape, name="image", dtype="float32")
-    # A frozen BatchNormalization rather than a Normalization layer: it holds the statistics in
-    # variables instead of constants, so that a trained graph can be used for other data.
+    # Unlike a Normalization layer, a frozen BatchNormalization holds the statistics in variables
+    # instead of constants, so that a traced training step can be used for other data.
     outputs = inputs
     if standardize:
         outputs = keras.layers.BatchNormalization(
@@ -105,14 +105,15 @@ def build_network(
 def set_standardization(
     model: keras.Model, mean: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> None:
-    """Store the channel statistics of the training images in a model that standardizes."""
+    """Set the channel statistics of the standardization layer of a model."""
     model.get_layer("standardize").set_weights([mean, variance])
 
 
 class _Builder:
-    """Adds layers to a graph, counting them for their names.
+    """Add layers to a functional model and number their names.
 
-    Every random part has a seed, as Keras would take one from Python's global generator.
+    All initializers and random layers have a seed; otherwise Keras would draw one from Python's
+    global generator.
     """
 
     def __init__(self, batch_norm: bool, dtype: str, fused: bool) -> None:
@@ -174,7 +175,7 @@ class _Builder:
             strides=strides,
             padding="same",
             data_format="channels_last",
-            use_bias=not (add_norm or followed_by_norm),  # the norm's own offset replaces it
+            use_bias=not (add_norm or followed_by_norm),  # redundant before a normalization
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
             dtype="float32" if _one_column(x, strides) else self.dtype,
@@ -182,10 +183,10 @@ class _Builder:
         return self.normalization(x) if add_norm else x
 
     def subsample(self, x: keras.KerasTensor, strides: int) -> keras.KerasTensor:
-        """Keep the pixels that a strided convolution with a kernel of one pixel reads.
+        """Keep the pixels that a strided 1x1 convolution reads.
 
-        TensorFlow's filter gradient of such a convolution writes past the end of its memory for
-        some shapes, in float32 too.
+        TensorFlow's filter gradient of a strided 1x1 convolution writes past the end of its
+        buffer for some shapes, also in float32.
         """
         return keras.layers.AveragePooling2D(
             1,
@@ -233,7 +234,7 @@ class _Builder:
 
 
 class _Size:
-    """Counts the Keras layers and the parameters of a network without building it."""
+    """Count the Keras layers and the parameters of a network without building it."""
 
     def __init__(self, batch_norm: bool, fused: bool) -> None:
         self.batch_norm = batch_norm
@@ -308,10 +309,10 @@ def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
 
 
 def _one_column(x: keras.KerasTensor, strides: int) -> bool:
-    """Tell whether a strided convolution makes images one pixel wide.
+    """Return whether the outputs of a strided convolution are one pixel wide.
 
-    In bfloat16 TensorFlow's kernels get those wrong: where the stride exceeds the width the filter
-    gradient has uninitialized memory in it, where it equals the width some outputs are wrong.
+    TensorFlow computes those incorrectly in bfloat16: if the stride exceeds the width, the filter
+    gradient reads uninitialized memory; if it equals the width, some outputs are wrong.
     """
     return strides > 1 and x.shape[2] <= strides
 

@@ -1,10 +1,10 @@
-"""The layer notation: text -> layers -> Keras model.
+"""Parser for the layer notation.
 
-An architecture is text, so it prints, clones, pickles and can be searched like any other
-parameter. :func:`parse` turns it into a tuple of layers, :func:`canonical` writes such a tuple
-back, and :func:`build_network` makes the Keras model.
+An architecture is a string, so that it can be printed, cloned, pickled and searched like any other
+parameter. :func:`parse` converts it to a tuple of layers, :func:`canonical` converts the tuple
+back, and :func:`build_network` builds the Keras model.
 
-The grammar, in which ``->`` separates layers and ``[...]*n`` repeats them::
+In the grammar, ``->`` separates layers and ``[...]*n`` repeats them::
 
     network  = ["INPUT ->"] sequence            the last layer is FCS
     sequence = item {"->" item}
@@ -20,8 +20,8 @@ from typing import NoReturn
 
 import numpy as np
 
-# Far beyond any network that trains on one machine. Without them a typing error such as
-# "FC-10000000000" or "[[...]*999]*999" would exhaust the memory instead of raising.
+# Without these limits, a typing error such as "FC-10000000000" or "[[...]*999]*999" would exhaust
+# the memory instead of raising.
 MAX_LAYERS = 1000
 MAX_SIZE = 100_000
 MAX_DEPTH = 20
@@ -29,7 +29,7 @@ MAX_DEPTH = 20
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution with same padding."""
+    """Convolution with "same" padding."""
 
     filters: int
     kernel_size: int = 3
@@ -74,7 +74,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Simple:
-    """A layer without numbers: an activation, GAP, BN or FCS."""
+    """A layer without arguments: an activation, GAP, BN or FCS."""
 
     name: str
 
@@ -116,13 +116,14 @@ def parse(text: str) -> tuple[Layer, ...]:
     Returns
     -------
     tuple of layers
-        The layers in order, repeats written out. Two spellings of one network are equal.
+        The layers in order, with repeats expanded. Different spellings of a network give equal
+        tuples.
 
     Raises
     ------
     ValueError
-        If the text is not an architecture. The message shows the line, a caret under the place
-        and what was expected there.
+        If the text is not an architecture. The message shows the line, a caret at the position of
+        the error and what was expected there.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def parse(text: str) -> tuple[Layer, ...]:
 
 
 def canonical(layers: tuple[Layer, ...]) -> str:
-    """Write layers in the notation, one spelling for each network.
+    """Convert layers to their canonical spelling.
 
     ``parse(canonical(layers)) == layers`` for every result of :func:`parse`.
     """
@@ -148,7 +149,7 @@ def canonical(layers: tuple[Layer, ...]) -> str:
 
 
 class _Parser:
-    """Recursive descent over the text; every error goes through :meth:`fail`."""
+    """Recursive descent parser; all errors are raised by :meth:`fail`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -181,7 +182,7 @@ class _Parser:
         digits = self.take("0123456789").lstrip("0") or "0"
         if self.position == start:
             self.fail(f"expected {what}")
-        # The length comes first because Python refuses to convert thousands of digits.
+        # Compare the length first, as int() raises for thousands of digits.
         if len(digits) > len(str(high)) or not low <= int(digits) <= high:
             self.fail(f"expected {what} from {low} to {high}", start)
         return int(digits)
@@ -241,7 +242,7 @@ class _Parser:
             every = "" if close else ", ".join(SPELLINGS.values())
             self.fail(f"unknown layer {name}; {hint}{every}", start)
         if name == "INPUT":
-            self.fail("INPUT stands only at the beginning", start)
+            self.fail("INPUT is only allowed at the beginning", start)
         if name == "CONV":
             self.dash("the number of filters after CONV")
             filters = self.number("the number of filters")
@@ -279,12 +280,12 @@ class _Parser:
         except ValueError:
             rate = math.nan
         if not 0 <= rate < 1:
-            self.fail("expected a dropout rate from 0 to below 1", start)
+            self.fail("expected a dropout rate in [0, 1)", start)
         return rate
 
 
 def count(placed: list[tuple[Layer, int]]) -> int:
-    """Count the layers, those inside residual bodies included."""
+    """Count the layers, including those inside residual bodies."""
     return sum(
         1 + count([(inner, 0) for inner in layer.body]) if isinstance(layer, Residual) else 1
         for layer, _ in placed
@@ -302,23 +303,23 @@ def n_weighted(layers: tuple[Layer, ...]) -> int:
 
 
 def check_body(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
-    """Reject what cannot stand in a residual body, which maps an image to an image."""
+    """Reject layers in a residual body that do not map an image to an image."""
     for layer, start in placed:
         if isinstance(layer, Dense) or layer in (Simple("GAP"), Simple("FCS")):
-            parser.fail(f"{layer} cannot stand inside RES[...], which keeps an image", start)
+            parser.fail(f"{layer} is not allowed in RES[...], whose output is an image", start)
 
 
 def check_order(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
-    """Reject layers that come where their input does not exist."""
+    """Reject layers in an invalid order."""
     flat_since: Layer | None = None
     for index, (layer, start) in enumerate(placed):
         last = index == len(placed) - 1
         if layer == Simple("FCS") and not last:
-            parser.fail("FCS stands only at the end", start)
+            parser.fail("FCS is only allowed at the end", start)
         if layer != Simple("FCS") and last:
             parser.fail("expected '-> FCS' at the end", len(parser.text.rstrip()))
         needs_image = isinstance(layer, Conv | Pool | Residual) or layer == Simple("GAP")
         if needs_image and flat_since is not None:
-            parser.fail(f"{layer} needs an image, but {flat_since} has made it a vector", start)
+            parser.fail(f"{layer} needs an image, but {flat_since} outputs a vector", start)
         if isinstance(layer, Dense) or layer == Simple("GAP"):
             flat_since = layer

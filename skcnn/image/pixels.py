@@ -1,4 +1,4 @@
-"""Ranges and statistics of the pixels of images, which are read a few rows at a time."""
+"""Ranges and statistics of pixels, computed over batches of rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .files import ImageFiles
 
 Array = NDArray[Any]
 
-# Steps of the range of values that rounding to float32 must leave apart.
+# Minimum number of levels that the value range must have after rounding to float32.
 FLOAT32_LEVELS = 1000
 
 
 def value_range(X: Any, rows: Array) -> tuple[float, float]:
-    """Return the lowest and highest value of images, the limits of the dtype for uint8."""
+    """Return the minimum and maximum of images; for uint8, of the dtype."""
     if X.dtype == np.uint8:
         return 0.0, 255.0
     low, high = _channel_ranges(X, rows)
@@ -25,14 +25,14 @@ def value_range(X: Any, rows: Array) -> tuple[float, float]:
 
 
 def pixel_range(X: Any, rows: Array) -> tuple[float, float]:
-    """Return the range that the pixels of other images are compared with.
+    """Return the range that images in prediction are compared with.
 
-    It is that of the dtype for integer files, and else as :func:`value_range` finds it.
+    For integer files it is the range of the dtype, otherwise that of :func:`value_range`.
 
     Raises
     ------
     ValueError
-        If values differ by so little, beside their size, that float32 cannot tell them apart.
+        If values differ too little, relative to their size, to be distinct in float32.
     """
     if isinstance(X, ImageFiles) and X.dtype.kind == "u":
         return 0.0, float(np.iinfo(X.dtype).max)
@@ -45,7 +45,7 @@ def pixel_range(X: Any, rows: Array) -> tuple[float, float]:
 
 
 def _channel_ranges(X: Any, rows: Array) -> tuple[Array, Array]:
-    """Return the lowest and the highest value of each channel."""
+    """Return the minimum and maximum of each channel."""
     ends = []
     for part in row_chunks(X, rows, itemsize=8):
         pixels = X[part].reshape(-1, X.shape[-1])
@@ -55,7 +55,7 @@ def _channel_ranges(X: Any, rows: Array) -> tuple[Array, Array]:
 
 
 def _check_float32(X: Any, rows: Array, low: Array, high: Array) -> None:
-    """Refuse channels whose values float32 cannot tell apart."""
+    """Raise if the values of a channel are not distinct in float32."""
     exact = np.float64 if X.dtype.kind == "f" and X.dtype.itemsize <= 8 else np.longdouble
     error = np.zeros(X.shape[-1], exact)
     for part in row_chunks(X, rows, itemsize=8):
@@ -68,22 +68,22 @@ def _check_float32(X: Any, rows: Array, low: Array, high: Array) -> None:
         channel = int(lost.argmax())
         raise ValueError(
             f"X has values from {low[channel]} to {high[channel]} in channel {channel}, which "
-            "float32, in which networks compute, cannot tell apart. Subtract an offset such "
+            "float32, the dtype of networks, cannot tell apart. Subtract an offset such "
             "as X.min() first."
         )
 
 
 def channel_statistics(X: Array, rows: Array) -> tuple[Array, Array]:
-    """Compute the mean and variance of each channel, reading a few rows at a time.
+    """Compute the mean and variance of each channel in batches of rows.
 
-    Constant channels get a variance of one, so that standardizing keeps them finite.
+    Constant channels get a variance of one, so that they stay finite when standardized.
     """
     count, mean, scatter = 0, np.zeros(X.shape[-1]), np.zeros(X.shape[-1])
     for part in row_chunks(X, rows, itemsize=8):
         pixels = X[part].reshape(-1, X.shape[-1]).astype(np.float64)
         shift = pixels.mean(axis=0) - mean
         total = count + len(pixels)
-        # Chan et al.'s update, which stays exact where a sum of squares would cancel.
+        # The update by Chan et al., as a sum of squares would suffer from cancellation.
         scatter += pixels.var(axis=0) * len(pixels) + shift**2 * count * len(pixels) / total
         mean += shift * len(pixels) / total
         count = total

@@ -1,4 +1,4 @@
-"""Image classifiers with an architecture."""
+"""Image classifiers with a fixed architecture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .estimator import VGG_LITE
 
 
 class Preset(ImageClassifier):
-    """Base class: `ImageClassifier` whose architecture is fixed, also for type checkers."""
+    """Base class of the presets; type checkers see that it has no parameter `architecture`."""
 
     def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None:
         super().__init__(**parameters)

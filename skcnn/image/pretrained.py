@@ -1,4 +1,4 @@
-"""Estimators on pretrained networks: a head first, then the top of the network."""
+"""Estimators that fine-tune pretrained networks."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .weights import IMAGENET
 
 Array = NDArray[Any]
 
-# Features up to here are kept in memory, more of them in a temporary file.
+# Maximum bytes of features in memory; larger arrays are memory-mapped to a temporary file.
 FEATURES_IN_MEMORY = 2**28
 
-# The learning rate of the second phase in shares of that of the first.
+# Factor of the learning rate in the second phase.
 FINE_SHARE = 0.1
 
 # Defaults of inherited parameters.
@@ -43,26 +43,26 @@ PRETRAINED_DEFAULTS: ImageParameters = {
     "resize": "crop",
 }
 
-# The phases of a training, as checkpoints number them.
+# The numbers of the phases in checkpoints.
 HEAD, WHOLE = range(2)
 
-# Weights of the head: kernel and bias.
+# Number of arrays in the head: kernel and bias.
 N_HEAD = 2
 
 
 if TYPE_CHECKING:
 
     class _Part(PretrainedInputs, ImageEstimator):
-        """What a class with this part is, to those who check types."""
+        """The bases of a class with this mixin, for type checkers."""
 else:
     _Part = PretrainedInputs
 
 
 class PretrainedTraining(_Part):
-    """Part of an image estimator: a new head on a pretrained network, trained in two phases.
+    """Mixin that trains a new head on a pretrained network, in two phases.
 
-    In the first the network is frozen. Where nothing is augmented, its features are computed
-    once. In the second its top is trained, too.
+    In the first phase the network is frozen; without augmentation its features are computed only
+    once. In the second phase the top of the network is trained with the head.
     """
 
     _pretrained_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -100,10 +100,10 @@ class PretrainedTraining(_Part):
     def _training_plan(self, X: Any, y: Any, reset: bool) -> Plan:
         if reset:
             return super()._training_plan(X, y, reset)
-        # Not read again: the file of the weights may be elsewhere.
+        # The weights are not read again, as the file may have been moved.
         learned = dict(self._plan.arguments)
         asked = {"backbone": self._backbone_argument(), **self._head_arguments()}
-        # More of the network may be trained than before.
+        # These may change between fits.
         changed = {name: asked.pop(name) for name in ("trainable", "layer_decay")}
         self._check_same_network(learned, asked)
         self._plan = self._plan.changed(**changed)
@@ -125,7 +125,7 @@ class PretrainedTraining(_Part):
 
     def _training_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super()._training_params()
-        # The contents of the file, wherever it is.
+        # Identify weights by their contents, not by the path.
         if self.warm_start and self.__sklearn_is_fitted__():
             params["backbone"] = self._backbone_argument()
             params["weights"] = self.weights_sha256_
@@ -167,7 +167,7 @@ class PretrainedTraining(_Part):
             self._train_whole(dataclasses.replace(training, epochs=epochs[WHOLE]), plan)
 
     def _epochs_of_phases(self, training: Training) -> tuple[int, int]:
-        """Return how many epochs are of each phase."""
+        """Return the number of epochs of each phase."""
         tunes = self.trainable != 0
         if not training.is_whole:
             done = 0 if training.reset else self.n_iter_
@@ -177,7 +177,7 @@ class PretrainedTraining(_Part):
         if not tunes and not self.frozen_epochs:
             raise ValueError(
                 "frozen_epochs=0 and trainable=0 leave nothing to train; set frozen_epochs, the "
-                "epochs in which the head is trained, or trainable."
+                "number of epochs that train only the head, or trainable."
             )
         return self.frozen_epochs, training.epochs if tunes else 0
 
@@ -186,14 +186,14 @@ class PretrainedTraining(_Part):
         return augmentation is not None and augmentation._does_something()
 
     def _is_over(self, phase: int, training: Training) -> bool:
-        """Tell checkpoints the phase, and return whether an earlier process has finished it."""
+        """Set the phase of the checkpoint; return whether the checkpoint is of a later one."""
         if training.checkpoint is None:
             return False
         training.checkpoint.phase = phase
         return training.checkpoint.is_over
 
     def _train_head(self, training: Training, plan: Plan) -> tuple[Any, bool]:
-        """Train the head on the features of the images, which are computed once."""
+        """Train the head on features that are computed once."""
         start = None if training.reset else self._state
         base = self._base_weights(training, plan)
         n_seeds = forward(self._plan).n_seeds
@@ -229,11 +229,11 @@ class PretrainedTraining(_Part):
         return found[0], goes_on
 
     def _train_frozen(self, training: Training, plan: Plan) -> tuple[Any, bool]:
-        """Train the head on images that are changed in every epoch."""
+        """Train the head on images that are augmented in every epoch."""
         return self._train_images(training, plan.changed(trainable=0, layer_decay=1.0))
 
     def _train_whole(self, training: Training, plan: Plan) -> None:
-        """Train the top of the network with the head."""
+        """Train the head and the top of the network."""
         slower = self._make_optimizer(training.schedule)
         if not isinstance(slower.get_config()["learning_rate"], dict):
             slower.learning_rate = FINE_SHARE * float(slower.learning_rate)
@@ -250,7 +250,7 @@ class PretrainedTraining(_Part):
                 self._initialize(network.model, samples.X, samples.y, division.weight, rows)
             elif len(state.seeds) == len(network.first.seeds):
                 network.load(state)
-            else:  # after the head alone
+            else:  # the state is from `_train_head`
                 network.load(dataclasses.replace(state, seeds=network.state().seeds))
 
         found: list[Any] = []
@@ -264,7 +264,7 @@ class PretrainedTraining(_Part):
         return found[0], goes_on
 
     def _best_of(self, run: TrainingRun) -> tuple[float | None, int] | None:
-        """Return what early stopping compares with in the next phase."""
+        """Return the best value and epoch, from which early stopping in the next phase starts."""
         if not self.early_stopping:
             return None
         return run.best.best, run.best.best_epoch
@@ -289,7 +289,7 @@ class PretrainedTraining(_Part):
         return weights[:-N_HEAD]
 
     def _with_features(self, training: Training, base: list[Array]) -> Training:
-        """Return a training of the head: images replaced by their features."""
+        """Replace the images of a training run by their features."""
         network = forward(self._plan)
         n_outputs = self._head.n_outputs
         shapes: tuple[tuple[int, ...], ...] = ((network.n_features, n_outputs), (n_outputs,))
@@ -323,7 +323,7 @@ class PretrainedTraining(_Part):
 
 
 def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Make an array in memory, or in a temporary file that ends with it."""
+    """Allocate an array in memory, or memory-mapped to a file that is deleted with it."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= FEATURES_IN_MEMORY:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
@@ -331,11 +331,11 @@ def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 class PretrainedClassifierParameters(OwnClassifierParameters, AnyImageParameters, total=False):
-    """Types of the parameters of `ImageClassifier` without those of layers."""
+    """Types of the parameters that `PretrainedClassifier` shares with `ImageClassifier`."""
 
 
 class PretrainedRegressorParameters(OwnRegressorParameters, AnyImageParameters, total=False):
-    """Types of the parameters of `ImageRegressor` without those of layers."""
+    """Types of the parameters that `PretrainedRegressor` shares with `ImageRegressor`."""
 
 
 class PretrainedClassifier(PretrainedTraining, ImageClassifier):
@@ -560,7 +560,7 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         **PretrainedTraining._pretrained_constraints,
     }
     _defaults = PRETRAINED_DEFAULTS
-    architecture = "FCS"  # not used, as the two below it
+    architecture = "FCS"  # unused, as are the next two
     batch_norm = False
     standardize = False
 
@@ -798,7 +798,7 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         **PretrainedTraining._pretrained_constraints,
     }
     _defaults = PRETRAINED_DEFAULTS
-    architecture = "FCS"  # not used, as the two below it
+    architecture = "FCS"  # unused, as are the next two
     batch_norm = False
     standardize = False
 

@@ -16,13 +16,13 @@ from .notation import parse
 
 
 class OwnRegressorParameters(TypedDict, total=False):
-    """Types of the parameters of `ImageRegressor` itself, beside its architecture."""
+    """Types of the parameters that `ImageRegressor` adds to `ImageEstimator`."""
 
     loss: str
 
 
 class RegressorParameters(OwnRegressorParameters, ImageParameters, total=False):
-    """Types of the parameters of `ImageRegressor` beside its architecture."""
+    """Types of all parameters of `ImageRegressor` but `architecture`."""
 
 
 class ImageRegressor(RegressorMixin, ImageEstimator):
@@ -279,9 +279,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         X, y = self._check_images(X, as_numpy(y, "y"), reset=reset)
         y = np.asarray(y, dtype=np.float64)
         if reset:
-            parse(
-                self.architecture
-            )  # now, so that a mistake is reported before anything is learned
+            parse(self.architecture)  # raise before anything is learned
             weight = check_sample_weight(sample_weight, X)
             counts = weight > 0
             scale = y[counts].std(axis=0)
@@ -300,7 +298,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     def _check_restored(self, network: dict[str, Any], state: State) -> None:
         mean, scale = np.asarray(self.target_mean_), np.asarray(self.target_scale_)
         if mean.shape != scale.shape or not np.isfinite([mean, scale]).all():
-            raise ValueError("its target_mean_ and target_scale_ do not go together")
+            raise ValueError("its target_mean_ and target_scale_ do not match or are not finite")
         if mean.shape not in ((), (network["n_outputs"],)):
-            raise ValueError("its targets are not those of its network")
+            raise ValueError("its target_mean_ does not match the outputs of its network")
         super()._check_restored(network, state)

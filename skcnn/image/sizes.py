@@ -1,4 +1,4 @@
-"""The one code that brings images to one size, whatever they come from."""
+"""Resizing, shared by image files and images in memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SIDES = ("height", "width", "channels")
 
 WHITE = (255, 255, 255)
 
-# The shares of red, green and blue in grey (ITU-R BT.601), those of Pillow.
+# Weights of red, green and blue in grey (ITU-R BT.601), as in Pillow.
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def check_sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ...]:
-    """Return the sides of images as a tuple of positive integers."""
+    """Validate the sides of images and return them as a tuple."""
     sides = tuple(value)
     if len(sides) not in lengths or not all(map(_is_positive, sides)):
         forms = " or ".join(f"({', '.join(SIDES[:n])})" for n in lengths)
@@ -35,7 +35,7 @@ def check_sides(value: Sequence[int], name: str, *lengths: int) -> tuple[int, ..
 
 
 def parse_size(value: Any) -> Size | None:
-    """Return an ``image_size``, an integer or a pair, as (height, width)."""
+    """Validate `image_size` and return it as (height, width)."""
     if value is None:
         return None
     if isinstance(value, Integral) and _is_positive(value):
@@ -53,7 +53,7 @@ def _is_positive(value: Any) -> bool:
 
 
 def parse_colour(value: Any) -> Colour:
-    """Return a background as (red, green, blue)."""
+    """Validate `background` and return it as (red, green, blue)."""
     try:
         colour = ImageColor.getrgb(value) if isinstance(value, str) else tuple(value)
     except (TypeError, ValueError):
@@ -70,10 +70,9 @@ def parse_colour(value: Any) -> Colour:
 def value_limits(low: float, high: float, dtype: Any) -> tuple[float, float]:
     """Return the values of black and white of images whose pixels go from `low` to `high`.
 
-    Those of 8 bits are known. Others are taken as fractions where they lie between 0 and 1, as
-    bytes where they lie between 0 and 255 and some are in the upper half, as 16 bits where that
-    is their dtype and some are in the upper half; else white is the highest value. Black is 0, or
-    the lowest value where that is below it.
+    White is 255 for uint8. For other dtypes it is 1 if all pixels are in [0, 1], 255 if they are
+    in [0, 255] and some are in the upper half, 65535 for uint16 if some are in its upper half, and
+    else the highest value. Black is 0, or the lowest value if that is negative.
     """
     dtype = np.dtype(dtype)
     if dtype == np.uint8:
@@ -87,7 +86,7 @@ def value_limits(low: float, high: float, dtype: Any) -> tuple[float, float]:
 
 
 def fill_values(background: Colour, channels: int, limits: tuple[float, float]) -> Array:
-    """Return the pixel that shows a background, of images with these values of black and white."""
+    """Return the pixel value of a background, given the values of black and white."""
     colour = np.array(background, dtype=float)
     if channels != 3:
         colour = np.repeat(np.rint(LUMA @ colour), channels)
@@ -105,7 +104,7 @@ def _crop(image: Image.Image, size: Size, fill: Any) -> Image.Image:
 
 
 def _pad(image: Image.Image, size: Size, fill: Any) -> Image.Image:
-    # Not ImageOps.pad, which makes an image without pixels of one that is very long.
+    # ImageOps.pad would reduce a very long image to zero pixels.
     scale = min(size[0] / image.width, size[1] / image.height)
     width, height = (max(1, round(side * scale)) for side in image.size)
     padded = Image.new(image.mode, size, fill)
@@ -114,7 +113,7 @@ def _pad(image: Image.Image, size: Size, fill: Any) -> Image.Image:
     return padded
 
 
-# Ways to bring an image to a size, under the values of the parameter ``resize``.
+# Functions by the value of the parameter `resize`.
 RESIZE: dict[str, Callable[[Image.Image, Size, Any], Image.Image]] = {
     "stretch": _stretch,
     "crop": _crop,
@@ -123,16 +122,16 @@ RESIZE: dict[str, Callable[[Image.Image, Size, Any], Image.Image]] = {
 
 
 def check_resize(value: str) -> str:
-    """Return a ``resize`` that is one of the ways there are."""
+    """Validate `resize` and return it."""
     if value not in RESIZE:
         raise ValueError(f"resize must be one of {', '.join(map(repr, RESIZE))}; got {value!r}.")
     return value
 
 
 def numeric_layers(values: Array, channels: int) -> list[Image.Image]:
-    """Return an image of shape (height, width, channels) as one image of numbers a channel.
+    """Convert an array of shape (height, width, channels) to one float32 image per channel.
 
-    Grey serves as each of three channels, and three channels become grey.
+    Grey is repeated for three channels, and three channels are converted to grey.
     """
     if values.shape[-1] == 3 and channels == 1:
         values = values @ LUMA[:, None]
@@ -143,18 +142,18 @@ def numeric_layers(values: Array, channels: int) -> list[Image.Image]:
 
 
 def resized(layers: list[Image.Image], size: Size, how: str, pixel: Array) -> list[Image.Image]:
-    """Bring an image to a size: one image of bytes, or one of numbers a channel.
+    """Resize an image: one 8-bit image, or one float32 image per channel.
 
     Parameters
     ----------
     layers : list of PIL.Image.Image
         The image.
     size : tuple of (height, width)
-        The size.
+        The target size.
     how : {"stretch", "crop", "pad"}
-        Change the aspect ratio, cut off what is beyond it, or fill what is missing.
+        Change the aspect ratio, crop the longer side, or pad the shorter one.
     pixel : ndarray of shape (channels,)
-        What padding shows.
+        Pixel value of the padding.
 
     Returns
     -------
@@ -182,9 +181,9 @@ def write_layers(layers: list[Image.Image], out: Array) -> None:
 
 
 def in_parallel(function: Callable[..., Result], *columns: Any) -> Iterator[Result]:
-    """Call a function with the items of each row of some columns, on several threads."""
-    # Pillow works outside Python's lock. One long run of rows a thread, because small images
-    # spend so little time there that handing them over singly would cost more.
+    """Map a function over the rows of some columns, on several threads."""
+    # Pillow releases the GIL. Each thread gets one chunk of rows, as the overhead of a task per
+    # row would exceed the time of a small image.
     n_threads = min(joblib.cpu_count(), 8, max(1, len(columns[0]) // 8))
     runs = zip(*(np.array_split(column, n_threads) for column in columns), strict=True)
     with ThreadPoolExecutor(n_threads) as pool:

@@ -1,4 +1,4 @@
-"""The weights of pretrained backbones: where they are, and whether they are the right ones."""
+"""Find, validate and read the weights of pretrained backbones."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Array = NDArray[Any]
 IMAGENET = "imagenet"
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
-# The MD5 of the file for ImageNet of the network that Keras builds with one more layer for it.
+# MD5 of EfficientNetB0's ImageNet weights, for which Keras adds a rescaling layer.
 EFFICIENTNET_IMAGENET = "50bc09e76180e00e4465e1a485ddc09d"
 
-# Networks whose weights are kept in this process. The largest of the table has 111 MB.
+# Maximum number of cached weight files. The largest in the table has 111 MB.
 MAX_READ = 4
 
 
 def read_weights(backbone: str, weights: Any, size: tuple[int, int]) -> Brought:
-    """Read pretrained weights, once a process.
+    """Read pretrained weights, once per process.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def read_weights(backbone: str, weights: Any, size: tuple[int, int]) -> Brought:
     weights : str or path
         "imagenet" or a file.
     size : tuple of (height, width)
-        The images, as ImageNet's weights may depend on their size.
+        Size of the images, on which the ImageNet weights may depend.
 
     Raises
     ------
     OSError
-        If there is no file, or no network to download it.
+        If the file does not exist or cannot be downloaded.
     ValueError
         If a file does not have the weights of this network.
     """
@@ -57,7 +57,7 @@ def read_weights(backbone: str, weights: Any, size: tuple[int, int]) -> Brought:
     path = check_path(weights, "weights")
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights={str(path)!r} is not there; it must be a file of Keras with the weights of "
+            f"weights={str(path)!r} does not exist; it must be a Keras file with the weights of "
             f"{backbone} without its top, {IMAGENET!r} or None."
         )
     status = path.stat()
@@ -73,7 +73,7 @@ def _read_file(
     _check_arrays(path, backbone, [tuple(weight.shape) for weight in model.weights])
     try:
         _load_weights(model, path)
-    except Exception as error:  # Keras raises whatever comes up in a file of another network
+    except Exception as error:  # Keras raises exceptions of any type for other networks
         raise ValueError(_other_network(path, backbone, str(error).split("\n")[0])) from error
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     is_imagenet = is_imagenet or digest == EFFICIENTNET_IMAGENET
@@ -84,23 +84,23 @@ def _read_imagenet(backbone: str, size: int) -> Brought:
     path = Path(keras_home(), "models", BACKBONES[backbone].file.format(size=size))
     status = path.stat() if path.is_file() else None
     if status is not None and not os.access(keras_home(), os.W_OK):
-        # Keras looks for it elsewhere then.
+        # Keras would look for the file in another folder.
         return _read_file(backbone, str(path), status.st_mtime_ns, status.st_size, True)
     return _read_cached(backbone, size, str(path), status and (status.st_mtime_ns, status.st_size))
 
 
 @compiles(MAX_READ)
 def _read_cached(backbone: str, size: int, path: str, status: Any) -> Brought:
-    """Have Keras read, and download where it is not there, the file for ImageNet."""
+    """Read the ImageNet weights with Keras, which downloads them if they are not cached."""
     try:
         model = build_backbone(backbone, weights=IMAGENET, input_shape=(size, size, 3))
-    except Exception as error:  # Keras raises a plain Exception where a download fails
+    except Exception as error:  # Keras raises a plain Exception if a download fails
         raise OSError(_no_imagenet(backbone, path, error)) from error
     return _taken_out(backbone, model, True, _hash_of_cached(path, model))
 
 
 def _size_of_imagenet(backbone: str, size: tuple[int, int]) -> int:
-    """Choose among the weights of a network for several sizes, as Keras does."""
+    """Choose the image size of the ImageNet weights, as Keras does."""
     known = BACKBONES[backbone]
     if not known.sizes:
         return known.usual
@@ -108,7 +108,7 @@ def _size_of_imagenet(backbone: str, size: tuple[int, int]) -> int:
         return size[0]
     warnings.warn(
         f"{backbone} has ImageNet weights for square images of {', '.join(map(str, known.sizes))} "
-        f"pixels; for image_size={size} those of {known.usual} are taken.",
+        f"pixels; for image_size={size} those of {known.usual} are used.",
         UserWarning,
         stacklevel=2,
     )
@@ -123,16 +123,16 @@ def _taken_out(backbone: str, model: keras.Model, is_imagenet: bool, sha256: str
 def _fold_normalization(
     backbone: str, model: keras.Model, is_imagenet: bool
 ) -> tuple[Triple, Triple]:
-    """Return the preprocessing of a network, without what it normalizes inside.
+    """Return the normalization of a network, after resetting its Normalization layer.
 
-    A layer of Keras that normalizes computes constants from its weights when they are loaded, so
-    it would not follow weights that are set later.
+    That layer computes constants when weights are loaded, so it would ignore weights that are set
+    later.
     """
     known = BACKBONES[backbone]
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.weights:
             mean, variance, count = layer.get_weights()
-            # Keras divides by the deviation once more if the weights are those for ImageNet.
+            # With ImageNet weights, Keras's additional layer divides by these values, too.
             again = np.sqrt(IMAGENET_DEVIATION) if is_imagenet else np.ones(3)
             deviation = np.sqrt(variance.reshape(-1)) * again
             layer.set_weights([np.zeros_like(mean), np.ones_like(variance), count])
@@ -146,7 +146,7 @@ def _triple(values: Array) -> Triple:
 
 
 def _load_weights(model: keras.Model, path: str) -> None:
-    # Keras reads the format that the name tells.
+    # Keras infers the format from the file name.
     with h5py.File(path) as file:
         is_former = "layer_names" in file.attrs or "model_weights" in file
     ending = ".h5" if is_former else ".weights.h5"
@@ -158,12 +158,12 @@ def _load_weights(model: keras.Model, path: str) -> None:
 
 
 def _check_arrays(path: str, backbone: str, expected: list[tuple[int, ...]]) -> None:
-    """Compare the arrays in a file with the weights of a network, whatever their names."""
+    """Compare the shapes of the arrays in a file with the weights of a network."""
     shapes: Counter[tuple[int, ...]] = Counter()
 
     def count(name: str, item: Any) -> None:
         is_array = isinstance(item, h5py.Dataset) and not name.startswith("optimizer")
-        # The states of generators are no weights.
+        # Ignore the states of seed generators.
         if is_array and (item.dtype.kind == "f" or item.shape == ()):
             shapes[item.shape] += 1
 
@@ -179,13 +179,13 @@ def _check_arrays(path: str, backbone: str, expected: list[tuple[int, ...]]) -> 
     more.pop((), None)
     if more and not missing:
         raise ValueError(
-            f"weights={path!r} has more than {backbone} without its top has. Give the file "
-            "without the top, whose name mostly ends in no_top or notop."
+            f"weights={path!r} has more arrays than {backbone} without its top. Use the file "
+            "without the top, whose name usually ends in no_top or notop."
         )
     if missing:
         shape, number = next(iter(missing.items()))
         reason = (
-            f"of {len(expected)} arrays it lacks {sum(missing.values())}, such as {number} of the "
+            f"of {len(expected)} arrays it lacks {sum(missing.values())}, such as {number} of "
             f"shape {shape}"
         )
         raise ValueError(_other_network(path, backbone, reason))
@@ -194,12 +194,12 @@ def _check_arrays(path: str, backbone: str, expected: list[tuple[int, ...]]) -> 
 def _other_network(path: str, backbone: str, reason: str) -> str:
     return (
         f"weights={path!r} are not those of {backbone} without its top: {reason}. Choose the "
-        "backbone that they are of."
+        "matching backbone."
     )
 
 
 def _caches(path: str) -> list[Path]:
-    """List where Keras may have put a file: the second where the first cannot be written."""
+    """List the possible paths of a cached file; the second is Keras's fallback."""
     temporary = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
     return [Path(path), Path(temporary, ".keras", "models", Path(path).name)]
 
@@ -210,17 +210,17 @@ def _no_imagenet(backbone: str, path: str, error: Exception) -> str:
     if cached:
         return (
             f"weights='imagenet': {cached[0]!r} in Keras's cache is damaged ({reason}). Remove it "
-            f"to have it downloaded again, or bring the file {file.name} from another machine."
+            f"to download it again, or copy the file {file.name} from another machine."
         )
     return (
-        f"weights='imagenet': the weights of {backbone} cannot be downloaded ({reason}). Without "
-        f"a network, put the file {file.name} into {str(file.parent)!r}, where Keras caches it, "
-        "or give the path of a file as weights."
+        f"weights='imagenet': the weights of {backbone} cannot be downloaded ({reason}). Offline, "
+        f"copy the file {file.name} to {str(file.parent)!r}, where Keras caches it, "
+        "or set weights to the path of a file."
     )
 
 
 def _hash_of_cached(path: str, model: keras.Model) -> str:
-    """Return the hash of the file that Keras has read, or else of what it read."""
+    """Return the hash of the file that Keras has read; of the weights if it is not found."""
     for place in _caches(path):
         if place.is_file():
             return hashlib.sha256(place.read_bytes()).hexdigest()

@@ -1,1 +1,1 @@
-"""Estimators of strings."""
+"""Sequence-to-sequence estimators."""

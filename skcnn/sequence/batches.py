@@ -1,4 +1,4 @@
-"""Batches of strings of about one length."""
+"""Batches of strings of similar lengths."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from .._training.batches import PART_BYTES, BatchGenerator, Part
 
 Array = NDArray[Any]
 
-# Rows of so many batches are sorted by length before they are divided into batches.
+# Number of batches whose rows are sorted by length together.
 SORTED_BATCHES = 16
 
 
 def cut_strings(arrays: tuple[Any, ...], rows: slice, extent: Any) -> tuple[Any, ...]:
-    """Take a batch of strings, up to the end of its longest."""
+    """Slice a batch of strings, truncated to its longest."""
     (source, target), _, *weight = arrays
     target = target[rows, : extent[1]]
     return (source[rows, : extent[0]], target), target, *(each[rows] for each in weight)
 
 
 class StringBatches(BatchGenerator):
-    """Batches of codes, cut to their longest strings.
+    """Batches of codes, truncated to their longest strings.
 
-    A batch is ``(codes to read, codes to write), codes to write[, weights]``. Those to train on
-    are drawn at random, then rows of similar lengths are put together, so that little of a batch
-    is padding.
+    A batch is ``(input codes, target codes), target codes[, weights]``. Training batches are
+    shuffled, then rows of similar lengths are grouped to reduce padding.
 
     Parameters
     ----------
     X : ndarray of int of shape (n_samples, length)
-        Codes to read, filled up with zeros.
+        Input codes, padded with zeros.
     y : ndarray of int of shape (n_samples, length)
-        Codes to write, filled up with at least one zero.
+        Target codes, padded with at least one zero.
     *args, **options
         As in :class:`skcnn._training.batches.BatchGenerator`.
     """
@@ -49,7 +48,7 @@ class StringBatches(BatchGenerator):
 
     @property
     def max_steps(self) -> int:
-        """The number of batches that a part may have."""
+        """Maximum number of batches in a part."""
         return max(1, PART_BYTES // int(8 * self.batch_size * self.X.shape[1]))
 
     def read(self, start: int, stop: int) -> Part:
@@ -78,7 +77,7 @@ class StringBatches(BatchGenerator):
         return order
 
     def _by_length(self, order: Array) -> Array:
-        """Sort some batches at a time by length, then put the batches in a new order."""
+        """Sort groups of batches by length, then shuffle the batches."""
         size = self.batch_size
         read, written = self.lengths
         batches = []
@@ -86,7 +85,7 @@ class StringBatches(BatchGenerator):
             rows = order[start : start + SORTED_BATCHES * size]
             rows = rows[np.lexsort((read[rows], written[rows]))]
             batches += [rows[first : first + size] for first in range(0, len(rows), size)]
-        rest = [batches.pop()] if len(batches[-1]) < size else []  # the smaller one stays last
+        rest = [batches.pop()] if len(batches[-1]) < size else []  # the partial batch stays last
         seed = np.random.SeedSequence(self._entropy, spawn_key=(2, self.epoch))
         np.random.default_rng(seed).shuffle(batches)
         return np.concatenate([*batches, *rest])

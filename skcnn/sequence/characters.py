@@ -1,4 +1,4 @@
-"""Strings as codes and one-hot rows of their characters."""
+"""Encode strings as codes and one-hot rows of their characters or words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 ANALYZERS = ("char", "word")
 UNITS = {"char": "character", "word": "word"}
-# Shown in place of a character that is not known.
+# Replaces unknown characters when decoding.
 UNKNOWN = "\ufffd"
 NORMAL_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 
@@ -203,23 +203,23 @@ class CharacterTable(TransformerMixin, BaseEstimator):
     def _codes(
         self, strings: NDArray[np.str_], name: str, *, any_length: bool = False, more: int = 0
     ) -> Array:
-        """Look the characters up.
+        """Encode strings as codes.
 
         Parameters
         ----------
         strings : ndarray of str of shape (n_samples,)
             Strings.
         name : str
-            Their name in messages.
+            The name of the argument in error messages.
         any_length : bool, default=False
             Whether strings may be longer than `length_` where `length` is None.
         more : int, default=0
-            Columns to add.
+            Columns of padding to add.
 
         Returns
         -------
         ndarray of shape (n_samples, length), uint16 or uint32
-            Places in `characters_`, and their number for a character that is not known.
+            Indices into `characters_`; its length for unknown characters.
         """
         strings = self._normal(strings)
         lengths = self._lengths(strings)
@@ -266,7 +266,7 @@ class CharacterTable(TransformerMixin, BaseEstimator):
         )
 
     def _strings(self, codes: Array) -> NDArray[np.str_]:
-        # All behind the first padding is padding.
+        # Everything after the first padding is padding.
         codes = codes * np.cumprod(codes > 0, axis=1)
         known = np.append(self.characters_, UNKNOWN)
         if self.analyzer == "word":
@@ -277,13 +277,13 @@ class CharacterTable(TransformerMixin, BaseEstimator):
 
 
 def _code_points(strings: NDArray[np.str_]) -> NDArray[np.uint32]:
-    """View strings as (n_samples, length) Unicode code points, filled up with zeros."""
+    """View strings as (n_samples, length) Unicode code points, padded with zeros."""
     width = strings.dtype.itemsize // 4
     return np.ascontiguousarray(strings).view(np.uint32).reshape(len(strings), width)
 
 
 def tag_strings(tags: Any) -> Any:
-    """Say in scikit-learn's tags that X is a 1-D array of strings."""
+    """Set scikit-learn's tags for a 1-D X of strings."""
     tags.input_tags.string = True
     tags.input_tags.one_d_array = True
     tags.input_tags.two_d_array = False

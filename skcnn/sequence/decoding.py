@@ -1,4 +1,4 @@
-"""Greedy and beam search, in one compiled call for strings of any length."""
+"""Greedy and beam search, compiled once for strings of all lengths."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .._training.pool import ROW_GROUP, StatelessCall
 Array = NDArray[Any]
 Tensor = Any
 
-# What one call reads at most, and the values of the largest tensor; bounds its memory.
+# Maximum rows of a call and values of its largest tensor, to bound the memory.
 ROWS = 480
 VALUES = 2**24
-# Lengths are filled up to a multiple of this, so that sums over places, and with them the last
-# bits of a prediction, depend less on which strings are read together.
+# Lengths are padded to a multiple of this. Sums over positions differ in the last bits between
+# lengths, so predictions then depend less on the other strings of a batch.
 LENGTH_GROUP = 8
 
 CODES = tf.TensorSpec((None, None), tf.int32)
@@ -33,14 +33,14 @@ NUMBER = tf.TensorSpec((), tf.int32)
 
 @dataclass
 class Memory:
-    """What was read: the keys of the attention, where they are no padding."""
+    """The keys of the attention, and a mask that is False for padding."""
 
     keys: Tensor
     mask: Tensor
 
 
 class Steps:
-    """The parts of an autoregressive network: reading, and writing one code.
+    """The two parts of an autoregressive network: encoding, and one decoding step.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Steps:
         )
 
     def read(self, source: Tensor) -> tuple[Memory, list[Tensor]]:
-        """Read strings; return the memory and the state before the first step."""
+        """Encode strings; return the memory and the initial state."""
         places, last = self.encoder(source, training=False)
         keys = self.keys(places)
         state = self.decoder.initial_state(keys, self.start(last))
@@ -64,13 +64,13 @@ class Steps:
     def write(
         self, previous: Tensor, memory: Memory, state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Return log-probabilities of the next code, the next state and the attention."""
+        """Return the log-probabilities of the next code, the next state and the attention."""
         top, state, attention = self.decoder.step(previous, memory.keys, memory.mask, state)
         return tf.nn.log_softmax(self.logit(self.mix(top))), state, attention
 
 
 def _allowed(log_proba: Tensor, done: Tensor, more: Tensor) -> Tensor:
-    """Tell which codes may come: only the end after the end, and at the last step."""
+    """Return which codes are allowed: after the end and at the last step, only the end."""
     is_end = tf.range(log_proba.shape[-1]) == 0
     return is_end | (~done[..., None] & more)
 
@@ -78,7 +78,7 @@ def _allowed(log_proba: Tensor, done: Tensor, more: Tensor) -> Tensor:
 def greedy(
     steps: Steps, source: Tensor, limit: Tensor, traced: bool = False
 ) -> tuple[Tensor, ...]:
-    """Write the most probable code at each step, and the end at the last one.
+    """Choose the most probable code at each step, and the end at the last step.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def greedy(
 
 
 def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Tensor, ...]:
-    """Search for the most probable strings, keeping the best beginnings.
+    """Search for the most probable strings with a beam of `width` prefixes.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Te
     n_rows = tf.shape(source)[0]
     memory = Memory(*(tf.repeat(each, width, 0) for each in (memory.keys, memory.mask)))
     state = [tf.repeat(each, width, 0) for each in state]
-    # All begin alike, so only one may continue.
+    # The initial prefixes are equal, so only one may be extended.
     totals = tf.tile(tf.where(tf.range(width) == 0, 0.0, -np.inf)[None], (n_rows, 1))
 
     def going(time: Tensor, written: Tensor, done: Tensor, *others: Any) -> Tensor:
@@ -177,7 +177,7 @@ def beam(steps: Steps, source: Tensor, limit: Tensor, width: Tensor) -> tuple[Te
 
 
 def log_probability(model: keras.Model, source: Tensor, target: Tensor) -> Tensor:
-    """Compute the log-probability of given strings, their end included."""
+    """Compute the log-probability of given strings, including their end."""
     logits = model([source, target], training=False)
     known = tf.shape(logits)[-1]
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.minimum(target, known - 1), logits)
@@ -187,14 +187,14 @@ def log_probability(model: keras.Model, source: Tensor, target: Tensor) -> Tenso
 
 
 class Writer:
-    """The compiled calls of an autoregressive network, for all estimators of a plan.
+    """Compiled functions of an autoregressive network, shared by all estimators of a plan.
 
-    Each is traced when it is needed first, once for all lengths.
+    Each function is traced on first use, once for all lengths.
 
     Parameters
     ----------
     plan : Plan
-        The network.
+        The plan of the network.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -209,7 +209,7 @@ class Writer:
         self._functions = functions
         self._lock = threading.Lock()
         self._calls: dict[str, StatelessCall] = {}
-        self._prepare("greedy")  # now, so that prediction may come from many threads
+        self._prepare("greedy")  # traced before threads can call it
 
     def _prepare(self, name: str) -> StatelessCall:
         with self._lock:
@@ -226,20 +226,20 @@ class Writer:
         name : {"greedy", "traced", "beam", "score"}
             The function.
         inputs : list
-            Its inputs: codes of shape (n_rows, length) and whatever else it takes.
+            Codes of shape (n_rows, length), and further inputs of the function.
         weights : list of Tensor
             The weights of the network.
         """
         return [output.numpy() for output in self._prepare(name)(inputs, weights)]
 
 
-# Those that estimators hold, however many; and those used last, for estimators to come.
+# All writers that estimators hold; `writer` itself caches those used last.
 _held: weakref.WeakValueDictionary[Plan, Writer] = weakref.WeakValueDictionary()
 
 
 @compiles(MAX_FORWARDS)
 def writer(plan: Plan) -> Writer:
-    """Return the compiled calls of a plan, one object for all estimators."""
+    """Return the compiled functions of a plan, which all its estimators share."""
     found = _held.get(plan)
     if found is None:
         found = _held[plan] = Writer(plan)
@@ -249,23 +249,23 @@ def writer(plan: Plan) -> Writer:
 def in_batches(
     run: Callable[..., list[Array]], *codes: Array, places: int, cut: bool = True
 ) -> Iterator[list[Array]]:
-    """Run a function over rows of codes, those of about one length together.
+    """Run a function over batches of rows of similar lengths.
 
     Parameters
     ----------
     run : callable
-        Takes a batch of each array of codes and returns a list of arrays of as many rows.
+        Takes a batch of each array of codes and returns a list of arrays with as many rows.
     *codes : ndarray of int of shape (n_rows, length)
-        Codes that are filled up with zeros.
+        Codes, padded with zeros.
     places : int
-        Values that a network computes for each place, which bounds the rows of a batch.
+        Values that the network computes per position, to bound the rows of a batch.
     cut : bool, default=True
-        Whether to cut a batch to its longest strings.
+        Whether to truncate a batch to its longest strings.
 
     Yields
     ------
     list of ndarray
-        The rows of a batch and what the function returned for them.
+        The indices of the rows of a batch, and the arrays that the function returned.
     """
     lengths = [
         np.count_nonzero(each, axis=1) if cut else np.full(len(each), each.shape[1])
@@ -275,7 +275,7 @@ def in_batches(
     while start < len(order):
         longest = max(size[order[start : start + ROWS]].max() for size in lengths)
         n_rows = max(1, min(ROWS, VALUES // (places * max(1, int(longest)))))
-        # One row alone, which is often asked for, is not worth filling up.
+        # A single row, a frequent case, is not padded.
         group = min(ROW_GROUP, n_rows) if len(order) > 1 else 1
         chosen = order[start : start + n_rows - n_rows % group]
         start += len(chosen)
@@ -283,35 +283,35 @@ def in_batches(
         batch = [each[filled] for each in codes]
         if cut:
             batch = [
-                _cut(each, int(size[chosen].max()) + (number > 0))  # what is written has an end
+                _cut(each, int(size[chosen].max()) + (number > 0))  # targets include the end
                 for number, (each, size) in enumerate(zip(batch, lengths, strict=True))
             ]
         yield [chosen, *(output[: len(chosen)] for output in run(*batch))]
 
 
 def _cut(codes: Array, length: int) -> Array:
-    """Cut codes, or fill them up, to a length of which there are few."""
+    """Truncate or pad codes to a multiple of `LENGTH_GROUP`."""
     length = max(1, -(-length // LENGTH_GROUP)) * LENGTH_GROUP
     codes = codes[:, :length].astype(np.int32)
     return np.pad(codes, ((0, 0), (0, length - codes.shape[1])))
 
 
 def best_sequences(log_proba: Array, width: int) -> tuple[Array, Array]:
-    """Find the most probable strings where the characters of a string are independent.
+    """Find the most probable strings if the characters of a string are independent.
 
     Parameters
     ----------
     log_proba : ndarray of shape (n_rows, length, n_codes)
-        Log-probabilities of the codes at each place.
+        Log-probabilities of the codes at each position.
     width : int
-        Strings a row.
+        Number of strings per row.
 
     Returns
     -------
     codes : ndarray of int of shape (n_rows, width, length)
-        Codes, zeros behind the end; the best first.
+        Codes, padded with zeros; the best first.
     totals : ndarray of shape (n_rows, width)
-        Their log-probabilities, the end included; minus infinity where there are no more strings.
+        Their log-probabilities, including the end; minus infinity if there are no more strings.
     """
     n_rows, length, n_codes = log_proba.shape
     codes = np.zeros((n_rows, width, 0), np.intp)
@@ -337,14 +337,14 @@ def log_probability_of(proba: Array, codes: Array) -> Array:
     Parameters
     ----------
     proba : ndarray of shape (n_rows, length, n_codes)
-        Probabilities of the codes at each place.
+        Probabilities of the codes at each position.
     codes : ndarray of int of shape (n_rows, length)
-        The strings. A code of `n_codes` has no probability.
+        The strings. The code `n_codes` has probability zero.
 
     Returns
     -------
     ndarray of shape (n_rows,)
-        Log-probabilities of the strings, their end included where there is a place for it.
+        Log-probabilities of the strings, including their end unless they have the full length.
     """
     padded = np.pad(proba, ((0, 0), (0, 0), (0, 1)))
     found = np.take_along_axis(padded, codes[..., None].astype(np.intp), 2)[..., 0]

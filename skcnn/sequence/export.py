@@ -1,4 +1,4 @@
-"""Autoregressive networks for other runtimes."""
+"""Export autoregressive networks to other runtimes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from .decoding import CODES, Memory, Steps, greedy
 
-# Operations of ONNX from which on loops and sequences that are turned around are known.
+# Minimum ONNX opset for the loops and the reversal of sequences.
 OPSET = 15
 
 
 def write_autoregressive(network: keras.Model, path: Path, format: str, *, limit: int) -> None:
-    """Write a network that decodes step by step.
+    """Export an autoregressive network.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ def write_autoregressive(network: keras.Model, path: Path, format: str, *, limit
     format : {"onnx", "tf_saved_model", "litert"}
         A SavedModel has the functions ``encode`` and ``decode_step``, ONNX a greedy search.
     limit : int
-        The most codes that the search writes.
+        Maximum number of codes that the search writes.
 
     Raises
     ------
     ValueError
-        If the format has no loops.
+        If the format does not support loops.
     """
     if format == "litert":
         raise ValueError(
-            "format='litert' cannot hold decoder='autoregressive', whose loop has a number of "
-            "steps that depends on the data; use format='onnx' or 'tf_saved_model', or "
+            "format='litert' does not support decoder='autoregressive', which needs a loop with a "
+            "data-dependent number of steps; use format='onnx' or 'tf_saved_model', or "
             "decoder='attention'."
         )
     if format == "onnx":
@@ -82,7 +82,7 @@ def _write_onnx(network: keras.Model, path: Path, limit: int) -> None:
     values = [(weight, weight.numpy()) for weight in network.weights]
 
     def search(source: Any) -> dict[str, Any]:
-        # tf2onnx loses variables that a loop reads.
+        # tf2onnx drops variables that are read in a loop.
         constants = [(weight, tf.constant(value)) for weight, value in values]
         with keras.StatelessScope(constants):
             codes, log_proba = run(source)

@@ -1,8 +1,8 @@
-"""Recurrent layers that read and write codes of any length.
+"""Recurrent layers for sequences of codes of any length.
 
-They run in one loop with a dynamic number of steps, so that one traced training step serves
-batches of every length. Codes look up rows of a table that is already multiplied by the input
-kernel, which spares the largest matrix product of Keras's recurrent layers.
+A layer runs one loop with a dynamic number of steps, so that a training step is traced once for
+all lengths. Codes index the rows of the input kernel, or of the embeddings multiplied by it, which
+avoids the largest matrix product of Keras's recurrent layers.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import tensorflow as tf
 
 Tensor = Any
 
-# Alphabets of more codes are larger than a batch: few of their rows are looked up.
+# With more codes than this, a batch looks up few of the rows, so only these are multiplied.
 LARGE = 512
 
-# What is added to the attention scores of padding.
+# Added to the attention scores of padding.
 MASKED = -1e9
 
 
 def lstm_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """Compute the next state of a long short-term memory."""
+    """Compute the next state of an LSTM."""
     i, f, g, o = tf.split(inputs + product, 4, axis=-1)
     carry = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
     return [tf.sigmoid(o) * tf.tanh(carry), carry]
 
 
 def gru_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """Compute the next state of a gated recurrent unit that resets after the product."""
+    """Compute the next state of a GRU with the reset gate applied after the product."""
     z, r, candidate = tf.split(inputs, 3, axis=-1)
     from_z, from_r, from_candidate = tf.split(product, 3, axis=-1)
     z = tf.sigmoid(z + from_z)
@@ -45,8 +45,8 @@ def simple_rnn_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> lis
 
 Step = Callable[[Tensor, list[Tensor], Tensor], list[Tensor]]
 
-# The step of each cell, from its inputs, the product of its last output with the recurrent kernel
-# and its state; the parts of its kernels and the tensors of its state.
+# The step function of each cell, the number of parts of its kernels and of tensors in its state.
+# A step takes the inputs, the product of the last output with the recurrent kernel, and the state.
 CELLS: dict[str, tuple[Step, int, int]] = {
     "lstm": (lstm_step, 4, 2),
     "gru": (gru_step, 3, 1),
@@ -55,21 +55,21 @@ CELLS: dict[str, tuple[Step, int, int]] = {
 
 
 class CodeLayer(keras.layers.Layer):
-    """Base class: a layer that looks codes up, with dropout of what it finds.
+    """Base class of recurrent layers on codes, with dropout of the inputs.
 
     Parameters
     ----------
     cell : str
         A name in `CELLS`.
     units : int
-        Units of the recurrence.
+        Number of units of the cell.
     n_codes : int
-        Codes, from 0 to `n_codes` - 1.
+        Number of codes.
     embedding_size : int or None
-        Length of the vector of a code. None looks up the kernel itself, which is the same as a
-        product with one-hot rows.
+        Size of the embeddings. None looks up the rows of the kernel, which equals a product with
+        one-hot rows.
     dropout : float
-        Share of the inputs that is set to zero in training, the same at all steps.
+        Dropout rate of the inputs, with the same mask for all steps.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CodeLayer(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.supports_jit = False  # shapes are dynamic, and XLA would compile for each
+        self.supports_jit = False  # XLA would compile for each length
         self.step_function, self.n_parts, self.n_states = CELLS[cell]
         self.cell, self.units, self.n_codes = cell, units, n_codes
         self.embedding_size, self.dropout = embedding_size, dropout
@@ -95,7 +95,7 @@ class CodeLayer(keras.layers.Layer):
 
     @property
     def width(self) -> int:
-        """The columns of a kernel."""
+        """Number of columns of a kernel."""
         return self.n_parts * self.units
 
     def add_kernel(self, name: str, rows: int) -> Any:
@@ -104,7 +104,7 @@ class CodeLayer(keras.layers.Layer):
         return self.add_weight(name=name, shape=(rows, self.width), initializer=initializer)
 
     def add_bias(self) -> Any:
-        """Add a bias that lets an untrained long short-term memory remember."""
+        """Add a bias that is 1 for the forget gate of an LSTM and else 0, as in Keras."""
 
         def initial(shape: Any, dtype: Any = None) -> Tensor:
             forget = self.cell == "lstm"
@@ -152,7 +152,6 @@ class CodeLayer(keras.layers.Layer):
         return run_steps(step, inputs, state, 1)[0]
 
     def drop(self, values: Tensor) -> Tensor:
-        # One mask for all steps.
         shape = (1, *(None for _ in values.shape[1:]))
         return keras.random.dropout(
             values, self.dropout, noise_shape=shape, seed=self.seed_generator
@@ -180,26 +179,26 @@ def run_steps(
 
 
 def project(values: Tensor, kernel: Any, bias: Any) -> Tensor:
-    """Multiply the last axis by a kernel, in one product for all places."""
+    """Multiply the last axis by a kernel, in one product for all positions."""
     kernel = tf.convert_to_tensor(kernel)
     flat = tf.matmul(tf.reshape(values, (-1, kernel.shape[0])), kernel)
     return tf.reshape(flat + bias, tf.concat([tf.shape(values)[:-1], kernel.shape[1:]], 0))
 
 
 def _swap(values: Tensor) -> Tensor:
-    """Exchange the first two axes of three."""
+    """Swap the first two of three axes."""
     return tf.transpose(values, (1, 0, 2))
 
 
 class Encoder(CodeLayer):
-    """Read strings in one or both directions.
+    """Encode strings in one or both directions.
 
     Parameters
     ----------
     n_layers : int
-        Recurrent layers.
+        Number of recurrent layers.
     bidirectional : bool
-        Whether to read from both ends, in one loop.
+        Whether to read in both directions, in one loop.
     **options
         As in :class:`CodeLayer`.
     """
@@ -237,7 +236,7 @@ class Encoder(CodeLayer):
         )
 
     def call(self, codes: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the outputs at all places and the last ones, the directions side by side."""
+        """Return the outputs at all positions and the last ones, with concatenated directions."""
         lengths = tf.math.count_nonzero(codes, axis=1, dtype=tf.int32)
         both = [codes, tf.reverse_sequence(codes, lengths, 1)][: self.n_directions]
         inputs = [
@@ -264,7 +263,7 @@ class Encoder(CodeLayer):
         return tf.ensure_shape(aligned, shapes[0]), tf.ensure_shape(tf.concat(ends, -1), shapes[1])
 
     def _run(self, inputs: list[Tensor], kernels: list[Any]) -> Tensor:
-        """Run the directions; return outputs of (n_steps, n_directions, n_rows, units)."""
+        """Run all directions; return outputs of (n_steps, n_directions, n_rows, units)."""
         stacked = tf.stack(inputs, 1)
         kernel = tf.stack([tf.convert_to_tensor(kernel) for kernel in kernels])
         zeros = tf.zeros((self.n_directions, tf.shape(stacked)[2], self.units), stacked.dtype)
@@ -272,15 +271,14 @@ class Encoder(CodeLayer):
 
 
 class AttentionDecoder(CodeLayer):
-    """Write strings, each character after those before it, with attention to what was read.
+    """Autoregressive decoder with attention over the encoder outputs.
 
-    The context that the attention finds is an input of the next step, so that the layer knows
-    where it has been reading [1]_.
+    The context vector is an input of the next step ("input feeding" [1]_).
 
     Parameters
     ----------
     n_layers : int
-        Recurrent layers.
+        Number of recurrent layers.
     **options
         As in :class:`CodeLayer`.
 
@@ -318,18 +316,18 @@ class AttentionDecoder(CodeLayer):
 
     @property
     def n_state_tensors(self) -> int:
-        """The tensors of the state: the context, then those of each layer."""
+        """Number of state tensors: the context, then those of each layer."""
         return 1 + self.n_layers * self.n_states
 
     def initial_state(self, keys: Tensor, start: Tensor) -> list[Tensor]:
-        """Return the tensors of the state before the first step, all of (n_rows, size)."""
+        """Return the initial state tensors, all of (n_rows, size)."""
         parts = tf.split(start, self.n_layers * self.n_states, axis=-1)
         return [tf.zeros_like(keys[:, 0]), *parts]
 
     def call(
         self, codes: Tensor, keys: Tensor, mask: Tensor, start: Tensor, training: bool = False
     ) -> Tensor:
-        """Return state and context at every place, given the codes of the places before."""
+        """Return output and context at each position, given the codes before it."""
         previous = tf.transpose(tf.pad(codes[:, :-1], [[0, 0], [1, 0]]))
         inputs = self.look_up(previous, self.embeddings, self.kernel, self.bias, training)
         context, *states = self.initial_state(keys, start)
@@ -348,7 +346,7 @@ class AttentionDecoder(CodeLayer):
     def step(
         self, codes: Tensor, keys: Tensor, mask: Tensor, state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Run one step; return what the output is made of, the next state and the attention."""
+        """Run one step; return output and context, the next state and the attention."""
         inputs = self.look_up(codes[None], self.embeddings, self.kernel, self.bias, False)[0]
         n_states = self.n_states
         first = state[: 1 + n_states]
@@ -373,9 +371,9 @@ class AttentionDecoder(CodeLayer):
             product = tf.matmul(tf.concat([output, context], -1), kernel)
             new = self.step_function(now, product, [output, *others])
             scores = tf.linalg.matvec(keys, new[0]) + bias
-            # TensorFlow's cost model asks for the rank.
+            # TensorFlow's cost model needs a known rank.
             attention = tf.nn.softmax(tf.ensure_shape(scores, (None, None)))
-            attention *= within  # of an empty string all is padding
+            attention *= within  # in an empty string all is padding
             context = tf.linalg.matvec(keys, attention, transpose_a=True)
             return [context, *new], [new[0], context, attention]
 

@@ -1,4 +1,4 @@
-"""Recurrent networks that write one sequence from another, in a registry of decoders."""
+"""Build sequence-to-sequence networks, with a registry of decoders."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import keras
 from .._training.network import check_size
 from .layers import LARGE, AttentionDecoder, Encoder
 
-# Recurrent layers of up to so many steps are traced step by step, which runs faster than a loop
-# and takes longer to trace.
+# Recurrent layers of up to this many steps are unrolled, which takes longer to trace and runs
+# faster.
 UNROLLED_STEPS = 32
 
 CELLS = {
@@ -21,13 +21,13 @@ CELLS = {
     "gru": keras.layers.GRU,
     "simple_rnn": keras.layers.SimpleRNN,
 }
-# Matrices in each, bias vectors for each matrix in Keras's layers, and tensors of the state.
+# Per cell: number of matrices, bias vectors per matrix in Keras's layers, and state tensors.
 GATES = {"lstm": (4, 1, 2), "gru": (3, 2, 1), "simple_rnn": (1, 1, 1)}
 
-# Length of the vectors of characters where there are many.
+# Size of the embeddings chosen by "auto" if there are many characters.
 LARGE_SIZE = 64
 
-# What "auto" chooses from for `batch_size`.
+# Range of `batch_size="auto"`.
 SMALLEST_BATCH, LARGEST_BATCH = 8, 64
 
 Shape = tuple[int | None, int]
@@ -35,7 +35,7 @@ Shape = tuple[int | None, int]
 
 @dataclass(frozen=True)
 class Decoder:
-    """A kind of network.
+    """An entry of the registry of decoders.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Decoder:
     size : callable
         Counts its Keras layers and its parameters from the same arguments.
     autoregressive : bool
-        Whether it reads codes of any length and writes step by step, or reads and writes one-hot
-        rows of fixed lengths.
+        Whether it reads codes of any length and decodes step by step, rather than one-hot rows of
+        fixed lengths all at once.
     steps_an_epoch : int
-        About how many training steps an epoch should have where there are few samples.
+        Approximate number of training steps per epoch for few samples.
     defaults : dict of str to object
-        What "auto" stands for. A parameter that is not here has no effect with this decoder.
+        The values of "auto". Parameters that are not included have no effect with this decoder.
     """
 
     build: Callable[..., keras.Model]
@@ -59,7 +59,7 @@ class Decoder:
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def batch_size(self, n_samples: int) -> int:
-        """Choose the samples in a training step: a power of two."""
+        """Choose the batch size, a power of two."""
         if not self.steps_an_epoch:
             return LARGEST_BATCH
         fitting = 2 ** round(math.log2(n_samples / self.steps_an_epoch))
@@ -87,18 +87,18 @@ def build_seq2seq(
     decoder : str
         A name in `DECODERS`.
     input_shape, output_shape : tuple of (length, n_characters)
-        The lengths are None where any will do.
+        A length of None allows any length.
     cell, hidden_size, n_layers, bidirectional, dropout, embedding_size
-        As in :class:`skcnn.Seq2SeqRNN`; the last three for decoders that take them.
+        As in :class:`skcnn.Seq2SeqRNN`; the last three for decoders that use them.
     dtype : str
         Keras dtype policy of all layers but the last, whose output is float32.
     unrolled_steps : int
-        Most steps of fixed lengths to trace one by one.
+        Maximum number of steps to unroll, for fixed lengths.
 
     Returns
     -------
     keras.Model
-        Not compiled, and with the same weights every time: whoever trains it draws them.
+        Not compiled. The weights come from a fixed seed and are drawn again before training.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def network_size(*, decoder: str, **arguments: Any) -> tuple[int, int]:
     return DECODERS[decoder].size(**arguments)
 
 
-# The decoders that write all places at once
+# Decoders that predict all positions at once
 
 
 def _build_repeat(
@@ -142,7 +142,7 @@ def _build_repeat(
     dtype: str,
     attention: bool = False,
 ) -> keras.Model:
-    """Build encoder, repeated vector, decoder, softmax at each place."""
+    """Build encoder, repeated vector, decoder and a softmax at each position."""
     layers, initializers = keras.layers, keras.initializers
 
     def recurrent(name: str, steps: int, **options: Any) -> keras.layers.Layer:
@@ -206,7 +206,7 @@ def _size_of_attention(**arguments: Any) -> tuple[int, int]:
     return _size_of_repeat(**arguments, attention=True)
 
 
-# The decoder that reads what it has written
+# Autoregressive decoder
 
 
 def _build_autoregressive(
@@ -222,10 +222,10 @@ def _build_autoregressive(
     dtype: str,
     unrolled_steps: int,
 ) -> keras.Model:
-    """Build the network as it is trained: logits of each character, given those before it.
+    """Build the network for teacher forcing: logits of each character, given those before it.
 
-    Codes of 0 fill up what is read and end what is written. The code behind the last is a
-    character that is not known.
+    Code 0 is padding in the input and the end of the output. The code after the last is an unknown
+    character.
     """
     recurrent: dict[str, Any] = {"cell": cell, "units": hidden_size, "n_layers": n_layers}
     shared = {**recurrent, "dropout": dropout, "dtype": dtype}
@@ -268,14 +268,14 @@ def _build_autoregressive(
 
 
 def _vector_size(embedding_size: int | str | None, n_characters: int) -> int | None:
-    """Choose the length of the vectors of characters, None for one-hot vectors."""
+    """Choose the size of the embeddings; None for one-hot vectors."""
     if isinstance(embedding_size, str):  # "auto"
         return LARGE_SIZE if n_characters > LARGE else None
     return embedding_size
 
 
 def _mix_size(hidden_size: int, n_characters: int) -> int:
-    """Choose what the characters are chosen from: less for many, which are most of the time."""
+    """Choose the inputs of the last layer: fewer for many characters, where it dominates."""
     return hidden_size if n_characters <= LARGE else min(hidden_size, LARGE_SIZE)
 
 

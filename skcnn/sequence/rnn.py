@@ -1,4 +1,4 @@
-"""Networks that learn strings from strings."""
+"""Sequence-to-sequence estimator for strings."""
 
 from __future__ import annotations
 
@@ -427,7 +427,7 @@ class Seq2SeqRNN(KerasEstimator):
         return exact_match_score(y, fitted.predict(X), sample_weight=sample_weight)
 
     def _ready(self) -> Self:
-        """Return this estimator as it is now, fitted and with valid parameters of prediction."""
+        """Return a snapshot of this estimator after checking it for prediction."""
         fitted = self._snapshot()
         check_is_fitted(fitted)
         check_not_forked()
@@ -445,12 +445,12 @@ class Seq2SeqRNN(KerasEstimator):
 
     @property
     def _limit(self) -> int:
-        """The most characters to write."""
+        """Maximum number of characters to write."""
         return int(self.max_output_length or 2 * self.output_table_.length_)
 
     @property
     def _values_a_place(self) -> int:
-        """The largest values of a network for each place that is read."""
+        """Values per input position in the largest tensor of the network."""
         return 2 * GATES[self.cell][0] * int(self.hidden_size)
 
     def _compiled_calls(self, plan: Plan) -> Any:
@@ -461,7 +461,7 @@ class Seq2SeqRNN(KerasEstimator):
         return outputs
 
     def _written(self, X: Any) -> NDArray[np.str_]:
-        """Write strings for what was checked and encoded."""
+        """Predict strings for encoded inputs."""
         if self.beam_width > 1 or self._kind.autoregressive:
             return self._candidates(X, 1)[0][:, 0]
         predict = functools.partial(self._predict_batch, output=OUTPUTS)
@@ -478,7 +478,7 @@ class Seq2SeqRNN(KerasEstimator):
         return strings.astype(np.str_), log_proba
 
     def _searched(self, X: Any, width: int) -> Iterator[tuple[Array, Array, Array]]:
-        """Search some rows at a time; yield them, codes and log-probabilities."""
+        """Search in batches; yield row indices, codes and log-probabilities."""
         limit = self._limit
 
         def write(codes: Array) -> list[Array]:
@@ -498,7 +498,7 @@ class Seq2SeqRNN(KerasEstimator):
             yield rows, codes[:, :, :limit], totals
 
     def _scored(self, X: Any, y: NDArray[np.str_]) -> Iterator[list[Array]]:
-        """Score answers, some rows at a time; yield them and log-probabilities."""
+        """Score targets in batches; yield row indices and log-probabilities."""
         if self._kind.autoregressive:
             y = self.output_table_._codes(y, "y", any_length=True, more=1)
             run = functools.partial(self._call, "score")
@@ -512,7 +512,7 @@ class Seq2SeqRNN(KerasEstimator):
         yield from in_batches(score, X.codes, y, places=X.shape[2], cut=False)
 
     def _attention(self, text: str) -> tuple[list[str], list[str], Array]:
-        """Return what is read and written for a string, and the attention between them."""
+        """Return the input and output characters for a string, and the attention weights."""
         fitted = self._ready()
         X = fitted._check_inputs([text])
         if fitted.decoder_ == "repeat":
@@ -535,7 +535,7 @@ class Seq2SeqRNN(KerasEstimator):
         return inputs, outputs, weights[0][: len(outputs), places][:, : len(inputs)]
 
     def _probabilities(self, codes: Array) -> Array:
-        """Compute the probabilities at all places with a network that writes them at once."""
+        """Compute the probabilities at all positions; not for autoregressive decoders."""
         batch = OneHot(codes, len(self.input_table_.characters_))[:]
         proba: Array = self._predict_batch(batch, OUTPUTS).numpy()
         return proba
@@ -561,7 +561,7 @@ class Seq2SeqRNN(KerasEstimator):
     ) -> tuple[Any, Any]:
         if classes is not None:
             raise ValueError(
-                f"classes must be None: {type(self).__name__} writes strings, not classes."
+                f"classes must be None: {type(self).__name__} predicts strings, not classes."
             )
         X, y = check_strings(X, "X"), check_strings(y, "y")
         check_consistent_length(X, y)
@@ -574,7 +574,7 @@ class Seq2SeqRNN(KerasEstimator):
         return self._encoded(X), self._head.encode(y)
 
     def _check_options(self) -> None:
-        """Refuse parameters that have no effect with the decoder, and halves of pairs."""
+        """Raise for parameters without effect with the decoder, and for incomplete pairs."""
         takes = DECODERS[self.decoder].defaults
         for name in ("bidirectional", "embedding_size", "dropout"):
             value = getattr(self, name)
@@ -588,7 +588,7 @@ class Seq2SeqRNN(KerasEstimator):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(
-                    f"{name} must be one for both sides or a pair for X and y, got {value!r}."
+                    f"{name} must be one value for X and y or a pair of them, got {value!r}."
                 )
 
     def _option(self, name: str) -> Any:
@@ -620,12 +620,12 @@ class Seq2SeqRNN(KerasEstimator):
         return codes if any_length else OneHot(codes, len(table.characters_))
 
     def _in_order(self, codes: Array) -> Array:
-        """Turn codes from the order of the strings to that of reading, or back."""
+        """Reverse codes if `reverse_input_`; calling it twice restores them."""
         if not self.reverse_input_:
             return codes
         if not self._kind.autoregressive:
             return codes[:, ::-1]
-        # Padding stays at the end.
+        # Only the string is reversed, not its padding.
         places, lengths = np.arange(codes.shape[1]), np.count_nonzero(codes, axis=1)[:, None]
         turned = np.where(places < lengths, lengths - 1 - places, places)
         return np.take_along_axis(codes, turned, 1)
@@ -710,7 +710,7 @@ class Seq2SeqRNN(KerasEstimator):
         export(fitted._network, fitted._metadata(), path, format, write)
 
     def _network_to_export(self) -> keras.Model:
-        # A loop needs operations that LiteRT leaves to TensorFlow.
+        # A loop would need TensorFlow operations that LiteRT lacks.
         return self._network(
             unrolled_steps=max(self.input_table_.length_, self.output_table_.length_)
         )
@@ -726,7 +726,7 @@ class Seq2SeqRNN(KerasEstimator):
         super()._check_restored(network, state)
         if not hasattr(self, "reverse_input_"):  # a file of version 0.1.0
             self.reverse_input_ = bool(self.reverse_input)
-        if network["n_layers"] > len(state.weights):  # before as many are built
+        if network["n_layers"] > len(state.weights):  # checked before any are built
             raise ValueError("its network has more layers than weights")
         for table, side in (
             (self.input_table_, "input_shape"),
@@ -764,18 +764,16 @@ class Seq2SeqRNN(KerasEstimator):
 
 
 class StringValidation(keras.callbacks.Callback):
-    """Predict the strings of the validation data after every epoch.
-
-    It logs their character error rate and prints some of them.
+    """Log the character error rate of the validation data and print samples after every epoch.
 
     Parameters
     ----------
     predict : callable
         Predicts the strings with a network.
     questions, answers : ndarray of str of shape (n_samples,)
-        What is read and what should be written.
+        Inputs and targets.
     n_shown : int
-        Samples to print, with the expected and the guessed string.
+        Number of samples to print, with the expected and the predicted string.
     """
 
     def __init__(
@@ -812,7 +810,7 @@ class StringValidation(keras.callbacks.Callback):
 
 
 def print_text(text: str) -> None:
-    """Print a line, with escapes for characters that standard output cannot encode."""
+    """Print a line, escaping characters that standard output cannot encode."""
     if is_open(sys.stdout):
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding))
