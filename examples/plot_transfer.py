@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from skcnn import ImageAugmenter, ImageClassifier, load_digit_images
+from skcnn import ImageAugmenter, ImageClassifier, PretrainedClassifier, load_digit_images
 
 X, y = load_digit_images(return_X_y=True)
 X_first, X_rest, y_first, y_rest = train_test_split(
@@ -40,27 +40,23 @@ for row, images in zip(axes, (X_first, X_few), strict=True):
 # %%
 # Going on with the second data
 # -----------------------------
-# ``warm_start=True`` makes the next ``fit`` go on from the weights of the last, here with a
-# smaller learning rate. The same network that starts from nothing has the 60 images alone.
+# A fitted estimator is a backbone: :class:`~skcnn.PretrainedClassifier` replaces its last layer,
+# trains the new one alone and then the whole network at a smaller rate. The classes may be
+# others. The same network that starts from nothing has the 60 images alone.
 
 ARCHITECTURE = "[CONV-16 -> RELU]*2 -> POOL -> [CONV-32 -> RELU]*2 -> POOL -> FC-50 -> RELU -> FCS"
+# The network sees the images slanted either way.
+shared = {
+    "augmentation": ImageAugmenter(rotation_range=15, fill_mode="nearest"),
+    "random_state": 0,
+}
+first = ImageClassifier(ARCHITECTURE, epochs=12, batch_size=32, **shared).fit(X_first, y_first)
+scores = {"learned on the first only": first.score(X_test, y_test)}
 
-
-def network(**parameters):
-    """Make the network, which sees the images slanted either way."""
-    augmentation = ImageAugmenter(rotation_range=15, fill_mode="nearest")
-    return ImageClassifier(
-        ARCHITECTURE, augmentation=augmentation, batch_size=32, random_state=0, **parameters
-    )
-
-
-net = network(epochs=12, warm_start=True).fit(X_first, y_first)
-scores = {"learned on the first only": net.score(X_test, y_test)}
-
-net.set_params(epochs=30, learning_rate=0.003).fit(X_few, y_few)
+net = PretrainedClassifier(first, epochs=20, batch_size=8, **shared).fit(X_few, y_few)
 scores["fine-tuned on the second"] = net.score(X_test, y_test)
 
-from_nothing = network(epochs=30).fit(X_few, y_few)
+from_nothing = ImageClassifier(ARCHITECTURE, epochs=40, batch_size=8, **shared).fit(X_few, y_few)
 scores["learned on the second only"] = from_nothing.score(X_test, y_test)
 for name, score in scores.items():
     print(f"{name}: {score:.3f}")
@@ -68,8 +64,8 @@ for name, score in scores.items():
 # %%
 # Features for other classes
 # --------------------------
-# The second data may have classes of their own. The inputs of the last layer, which ``transform``
-# gives, are features for any classifier; here, whether a digit has a closed loop.
+# The inputs of the last layer, which ``transform`` gives, are features for any classifier; here,
+# whether a digit has a closed loop.
 
 few_loops, test_loops = (np.isin(labels, [0, 6, 8, 9]) for labels in (y_few, y_test))
 for name, features in {"fine-tuned": net, "from nothing": from_nothing}.items():
