@@ -57,17 +57,29 @@ N_BLOCKS = {
 
 
 def randomize(model):
-    """Set the statistics of normalization layers to distinguishable values."""
+    """Set the statistics of normalization layers, so that features tell images apart.
+
+    With those that Keras starts from, the values of a deep network with random weights vanish.
+    """
     rng = np.random.default_rng(0)
+    limits = (-1, 1)
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = layer.get_weights()
-            scale = [rng.uniform(0.8, 1.2, each.shape) for each in (gamma, variance)]
-            shift = [rng.normal(0, 0.1, each.shape) for each in (beta, mean)]
-            layer.set_weights([scale[0], shift[0], shift[1], scale[1]])
-        elif isinstance(layer, keras.layers.Normalization) and layer.weights:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
             _, _, count = layer.get_weights()
             layer.set_weights([rng.uniform(0.4, 0.5, 3), rng.uniform(0.04, 0.06, 3), count])
+        if isinstance(layer, keras.layers.Rescaling):
+            limits = (0, 255)
+    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    for layer in norms:
+        _, _, *statistics = layer.get_weights()
+        shape = statistics[0].shape
+        layer.set_weights([rng.uniform(0.8, 1.2, shape), rng.normal(0, 0.1, shape), *statistics])
+        layer.momentum = 0.0
+    colours = rng.uniform(*limits, (16, 1, 1, 3))
+    size = [side or 64 for side in model.input_shape[1:3]]
+    model(0.5 * (colours + rng.uniform(*limits, (16, *size, 3))), training=True)
+    for layer in norms:
+        layer.momentum = 0.99
     return model
 
 
@@ -88,7 +100,14 @@ def net():
 # The table
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+# The smallest, and one that scales pixels itself.
+FAST = ("MobileNet", "EfficientNetB0")
+EACH_BACKBONE = [
+    pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in BACKBONES
+]
+
+
+@pytest.mark.parametrize("name", EACH_BACKBONE)
 def test_features_match_keras_applications(name, tmp_path):
     before = random.getstate()
     plain = getattr(keras.applications, name)(
@@ -104,8 +123,9 @@ def test_features_match_keras_applications(name, tmp_path):
     fitted = ImageFeatures(name, weights=path, image_size=X.shape[1:3]).fit(X)
     features = fitted.transform(X)
     assert features.dtype == np.float32
-    assert features.std() > 0
-    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-5)
+    assert features.std(axis=0).mean() > 0.01  # they tell images apart
+    # Rounding errors grow from layer to layer: those of another batch size alone reach 1e-5.
+    np.testing.assert_allclose(features, expected, atol=3e-5 * np.abs(expected).max(), rtol=0)
     assert fitted.weights_sha256_ == hashlib.sha256(path.read_bytes()).hexdigest()
     # Nothing global has changed.
     assert random.getstate() == before
