@@ -56,30 +56,27 @@ N_BLOCKS = {
 }
 
 
-def randomize(model):
-    """Set the statistics of normalization layers, so that features tell images apart.
+def randomize(model, images):
+    """Set the statistics of normalization layers to those of images, prepared for the network.
 
-    With those that Keras starts from, the values of a deep network with random weights vanish.
+    With those that Keras starts from, the values of a deep network with random weights vanish, and
+    features do not tell images apart.
     """
     rng = np.random.default_rng(0)
-    limits = (-1, 1)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.weights:
             _, _, count = layer.get_weights()
             layer.set_weights([rng.uniform(0.4, 0.5, 3), rng.uniform(0.04, 0.06, 3), count])
-        if isinstance(layer, keras.layers.Rescaling):
-            limits = (0, 255)
     norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
     for layer in norms:
         _, _, *statistics = layer.get_weights()
         shape = statistics[0].shape
         layer.set_weights([rng.uniform(0.8, 1.2, shape), rng.normal(0, 0.1, shape), *statistics])
         layer.momentum = 0.0
-    colours = rng.uniform(*limits, (16, 1, 1, 3))
-    size = [side or 64 for side in model.input_shape[1:3]]
-    model(0.5 * (colours + rng.uniform(*limits, (16, *size, 3))), training=True)
-    for layer in norms:
-        layer.momentum = 0.99
+    model(images, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
     return model
 
 
@@ -87,7 +84,8 @@ def randomize(model):
 def small(tmp_path_factory):
     """A file with random weights of the smallest network."""
     path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
-    randomize(keras.applications.MobileNet(include_top=False, weights=None)).save_weights(path)
+    model = keras.applications.MobileNet(include_top=False, weights=None)
+    randomize(model, X / 127.5 - 1).save_weights(path)
     return str(path)
 
 
@@ -114,10 +112,11 @@ def test_features_match_keras_applications(name, tmp_path):
         include_top=False, weights=None, input_shape=X.shape[1:], pooling="avg"
     )
     path = tmp_path / "plain.weights.h5"
-    randomize(plain).save_weights(path)
-    plain.load_weights(path)  # Keras computes constants of a layer when they are loaded
     prepare = getattr(keras.applications, MODULES[name]).preprocess_input
-    expected = plain.predict(prepare(X.astype(np.float32)), verbose=0)
+    images = prepare(X.astype(np.float32))
+    randomize(plain, images).save_weights(path)
+    plain.load_weights(path)  # Keras computes constants of a layer when they are loaded
+    expected = plain.predict(images, verbose=0)
     random.setstate(before)
     policy = keras.config.dtype_policy()
     fitted = ImageFeatures(name, weights=path, image_size=X.shape[1:3]).fit(X)
@@ -467,7 +466,7 @@ def test_backbone_file_names_match_keras(name, cache, monkeypatch):
 
 def test_efficientnet_imagenet_normalization(tmp_path, monkeypatch):
     path = tmp_path / "b0.h5"
-    model = randomize(keras.applications.EfficientNetB0(include_top=False, weights=None))
+    model = randomize(keras.applications.EfficientNetB0(include_top=False, weights=None), X)
     model.save(path)
     plain = ImageFeatures("EfficientNetB0", weights=path, image_size=32)
     expected = clone(plain).fit_transform(X)
