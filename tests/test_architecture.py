@@ -1,4 +1,5 @@
 import functools
+import itertools
 import textwrap
 
 import keras
@@ -324,8 +325,13 @@ def assert_right_in_bfloat16(text, shape, batch=16):
 NARROW = [(5, 1, 1), (300, 1, 3), (1, 1, 8), (17, 2, 3), (4, 3, 16)]
 
 
-@pytest.mark.parametrize("strides", [1, 2, 3, 5])
-@pytest.mark.parametrize("kernel", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    ("kernel", "strides"),
+    [
+        pytest.param(*each, marks=pytest.mark.slow if number % 3 else ())
+        for number, each in enumerate(itertools.product([1, 2, 3, 8], [1, 2, 3, 5]))
+    ],
+)
 def test_strided_convolution_gradients_in_bfloat16(kernel, strides):
     for shape in [*NARROW, (3, strides, 16)]:
         assert_right_in_bfloat16(f"CONV-8:{kernel}/{strides} -> FCS", shape)
@@ -375,10 +381,19 @@ def trained_weights(architecture, X, batch_size=16):
     ("architecture", "shape", "fits"),
     [
         ("[CONV-8/2 -> RELU]*2 -> GAP -> FCS", (300, 1), 5),
-        ("[CONV-4/2 -> RELU]*7 -> FCS", (64, 64), 5),
-        ("CONV-4:5/3 -> RELU -> CONV-4:2/2 -> FCS", (9, 2, 3), 2),
         ("CONV-16 -> CONV-8:8/8 -> FCS", (16, 8, 8), 2),
-        ("RES[CONV-8/2] -> RES[CONV-8 -> POOL] -> RES[CONV-16:5/9]*2 -> FCS", (32, 30), 2),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [
+                ("[CONV-4/2 -> RELU]*7 -> FCS", (64, 64), 5),
+                ("CONV-4:5/3 -> RELU -> CONV-4:2/2 -> FCS", (9, 2, 3), 2),
+                (
+                    "RES[CONV-8/2] -> RES[CONV-8 -> POOL] -> RES[CONV-16:5/9]*2 -> FCS",
+                    (32, 30),
+                    2,
+                ),
+            ]
+        ),
     ],
 )
 def test_bfloat16_training_is_deterministic(architecture, shape, fits):

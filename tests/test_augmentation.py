@@ -1,3 +1,4 @@
+import itertools
 from typing import ClassVar
 
 import keras
@@ -71,12 +72,20 @@ def test_fill_mode_changes_the_borders(mode):
     assert not np.array_equal(augmented(X, **shifted, fill_mode=mode), augmented(X, **shifted))
 
 
-@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (6, 9, 3), (6, 9, 5)])
 @pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    [("uint8", 0, 255), ("float32", 0, 1), ("float64", -1, 1), ("int16", -500, 500)],
+    ("shape", "limits"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if number % 5 else ())
+        for number, case in enumerate(
+            itertools.product(
+                [(6, 9), (6, 9, 1), (6, 9, 3), (6, 9, 5)],
+                [("uint8", 0, 255), ("float32", 0, 1), ("float64", -1, 1), ("int16", -500, 500)],
+            )
+        )
+    ],
 )
-def test_values_keep_their_range_and_dtype(shape, dtype, low, high):
+def test_values_keep_their_range_and_dtype(shape, limits):
+    dtype, low, high = limits
     X = RNG.uniform(low, high, (20, *shape)).astype(dtype)
     changed = augmented(X, **{**EVERYTHING, "fill_mode": "nearest"})
     assert changed.shape == X.shape
@@ -232,7 +241,9 @@ def test_nested_parameters_require_an_augmenter():
     assert net.augmentation.mixup == 0.2
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 1), (2, 1, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), pytest.param((1, 7, 1), marks=pytest.mark.slow), (2, 1, 3)]
+)
 def test_tiny_images(shape):
     X = images(5, shape)
     assert augmented(X, **EVERYTHING).shape == X.shape
@@ -339,7 +350,7 @@ def trained_weights(workers, **options):
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_number_of_workers_does_not_change_training(workers):
     np.testing.assert_array_equal(trained_weights(workers), trained_weights(1))
 

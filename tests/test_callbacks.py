@@ -24,9 +24,8 @@ def net(**parameters):
 
 
 def fitted_strings(**parameters):
-    return Seq2SeqRNN(epochs=3, hidden_size=4, random_state=0, **parameters).fit(
-        QUESTIONS, ANSWERS
-    )
+    defaults = {"decoder": "repeat", "cell": "simple_rnn", "hidden_size": 4, "epochs": 3}
+    return Seq2SeqRNN(**defaults, random_state=0, **parameters).fit(QUESTIONS, ANSWERS)
 
 
 def fitted_images(**parameters):
@@ -112,14 +111,24 @@ class Changes(keras.callbacks.Callback):
                 self.model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
 
 
-WHEN = ["on_train_begin", "on_epoch_end", "on_train_end"]
-
-
 @pytest.mark.parametrize(
     ("when", "what"),
-    # Keras itself fails if the model is compiled between epochs.
-    [(when, what) for when in WHEN for what in ("trainable", "momentum")]
-    + [("on_train_begin", "compile"), ("on_train_end", "compile")],
+    [
+        ("on_train_begin", "trainable"),
+        ("on_epoch_end", "momentum"),
+        ("on_train_end", "compile"),
+        # Keras itself fails if the model is compiled between epochs.
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [
+                ("on_train_begin", "momentum"),
+                ("on_train_begin", "compile"),
+                ("on_epoch_end", "trainable"),
+                ("on_train_end", "trainable"),
+                ("on_train_end", "momentum"),
+            ]
+        ),
+    ],
 )
 def test_changes_by_a_callback_do_not_affect_other_fits(what, when):
     settings = {"optimizer": "sgd", "optimizer__momentum": 0.9, "epochs": 2}
@@ -197,7 +206,7 @@ class SetsRate(keras.callbacks.Callback):
 )  # fmt: skip
 def test_callback_that_overrides_a_scheduled_rate_raises(when):
     with pytest.raises(ValueError, match=r"set the learning rate to 0\.5.*'constant'"):
-        net(callbacks=[SetsRate(when)]).fit(X, Y)
+        net(callbacks=[SetsRate(when)], architecture="FCS", optimizer="sgd").fit(X, Y)
 
 
 def test_history_records_the_learning_rate_of_the_step():
@@ -262,7 +271,7 @@ def test_non_numeric_logs_raise(value):
             logs["mine"] = value
 
     with pytest.raises(TypeError, match=r"has logged mine=.* must be numbers"):
-        net(callbacks=[Logs()], verbose=1).fit(X, Y)
+        net(callbacks=[Logs()], verbose=1, architecture="FCS", optimizer="sgd").fit(X, Y)
 
 
 class CheckpointOfEachFit(keras.callbacks.ModelCheckpoint):

@@ -85,11 +85,20 @@ def assert_same(one, other):
     "parameters",
     [
         {},
-        {"learning_rate_schedule": "constant", "optimizer": "sgd", "optimizer__momentum": 0.9},
-        {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 20)},
         {"early_stopping": True, "n_iter_no_change": 2, "epochs": 12, "validation_fraction": 0.3},
         {"augmentation": ImageAugmenter(horizontal_flip=True, mixup=0.2), "epochs": 4},
-        {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1, "epochs": 4},
+        *(
+            pytest.param(parameters, marks=pytest.mark.slow)
+            for parameters in [
+                {
+                    "learning_rate_schedule": "constant",
+                    "optimizer": "sgd",
+                    "optimizer__momentum": 0.9,
+                },
+                {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 20)},
+                {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1},
+            ]
+        ),
     ],
 )
 def test_resumed_training_is_bit_identical(tmp_path, parameters):
@@ -105,7 +114,8 @@ def test_resumed_training_is_bit_identical(tmp_path, parameters):
 
 def test_resumed_training_of_strings_is_bit_identical(tmp_path):
     def make(**more):
-        return Seq2SeqRNN(hidden_size=8, epochs=4, random_state=0, batch_size=16, **more)
+        parameters = {"hidden_size": 8, "epochs": 4, "random_state": 0, "batch_size": 16, **more}
+        return Seq2SeqRNN(decoder="repeat", **parameters)
 
     whole = make().fit(QUESTIONS, ANSWERS)
     broken_off(make, QUESTIONS, ANSWERS, tmp_path, 2)
@@ -413,7 +423,13 @@ def test_resume_with_renamed_groups(tmp_path):
     assert_same(net(**parameters).fit(X, Y, groups=np.array(list("abcdefghij"))[Y]), first)
 
 
-@pytest.mark.parametrize("scoring", ["neg_log_loss", lambda net, X, y: net.score(X, y)])
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        pytest.param("neg_log_loss", marks=pytest.mark.slow),
+        lambda net, X, y: net.score(X, y),
+    ],
+)
 def test_resumed_training_with_scoring_is_bit_identical(tmp_path, scoring):
     groups = np.arange(len(X)) % 11
 
@@ -515,12 +531,13 @@ def test_failed_fit_unlocks_the_folder(tmp_path):
     assert interrupted.traceback
 
 
-def test_search_candidates_with_a_shared_folder_raise(tmp_path):
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_search_candidates_with_a_shared_folder_raise(tmp_path, n_jobs):
     search = GridSearchCV(
         one_layer(checkpoint_dir=tmp_path, epochs=1),
         {"batch_size": [32, 64]},
         cv=2,
-        n_jobs=2,
+        n_jobs=n_jobs,
         error_score="raise",
     )
     with pytest.raises(
@@ -566,7 +583,6 @@ def test_folder_contains_only_the_checkpoint(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-KILLS = 20
 TRAINING = """
 import os, pickle, random, select, signal, sys, time
 from pathlib import Path
@@ -664,10 +680,13 @@ print(survived, trainings)
 """
 
 
-def test_kill_at_random_times_loses_no_finished_epoch(run_python, tmp_path, record_property):
-    done = run_python(TRAINING, str(tmp_path), str(KILLS), "0")
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_at_random_times_loses_no_finished_epoch(
+    run_python, tmp_path, record_property, kills
+):
+    done = run_python(TRAINING, str(tmp_path), str(kills), "0")
     survived, trainings = map(int, done.stdout.split())
-    assert survived == KILLS
+    assert survived == kills
     assert trainings >= 1
     record_property("kills survived", survived)
     record_property("trainings that then ended with the weights of one never killed", trainings)
@@ -724,7 +743,7 @@ class Spoils(keras.callbacks.Callback):
 
 
 def net(**more):
-    return ImageClassifier("CONV-4 -> RELU -> POOL -> FCS", epochs=4, random_state=0, **more)
+    return ImageClassifier("FCS", optimizer="adam", epochs=4, random_state=0, **more)
 
 
 expected = net().fit(X, y).predict_proba(X)

@@ -52,7 +52,7 @@ EXCEPTED = "check_sample_weight_equivalence"
 
 
 @parametrize_with_checks(
-    [OrdinalClassifier("FC-16 -> RELU -> FCS", epochs=20)],
+    [OrdinalClassifier("FC-16 -> RELU -> FCS", optimizer="adam", epochs=20)],
     expected_failed_checks=lambda estimator: dict.fromkeys((), "its own labels"),
 )
 def test_sklearn_check(estimator, check):

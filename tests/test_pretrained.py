@@ -166,15 +166,20 @@ def test_layer_decay_scales_the_learning_rate(net, backbone, monkeypatch):
     assert falling[0] < 1e-5 * even[0] + 1e-7
 
 
-def test_layer_decay_with_all_kinds_of_optimizers(net, backbone):
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam",
+        "muon",
+        pytest.param(keras.optimizers.SGD(0.1, momentum=0.9), marks=pytest.mark.slow),
+    ],
+)
+def test_layer_decay_with_all_kinds_of_optimizers(net, backbone, optimizer):
     before = weights_of(backbone)
-    for optimizer in ("adam", "muon", keras.optimizers.SGD(0.1, momentum=0.9)):
-        fitted = clone(net).set_params(optimizer=optimizer, layer_decay=1e-4).fit(X, Y)
-        after = weights_of(fitted)
-        moved = [
-            np.abs(after[f"conv_{n}/kernel"] - before[f"conv_{n}/kernel"]).max() for n in (1, 3)
-        ]
-        assert moved[0] < 1e-6 < moved[1] * 100
+    fitted = net.set_params(optimizer=optimizer, layer_decay=1e-4).fit(X, Y)
+    after = weights_of(fitted)
+    moved = [np.abs(after[f"conv_{n}/kernel"] - before[f"conv_{n}/kernel"]).max() for n in (1, 3)]
+    assert moved[0] < 1e-6 < moved[1] * 100
 
 
 def test_same_seed_gives_the_same_network(net):
@@ -265,8 +270,17 @@ class Stop(keras.callbacks.Callback):
             raise SystemExit
 
 
-@pytest.mark.parametrize("epoch", [0, 3, 6, 8])
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(
+    ("epoch", "early_stopping"),
+    [
+        (3, False),
+        (6, True),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [(0, False), (0, True), (3, True), (6, False), (8, False), (8, True)]
+        ),
+    ],
+)
 def test_interrupted_training_resumes_in_its_phase(net, tmp_path, epoch, early_stopping):
     net.set_params(early_stopping=early_stopping)
     expected = clone(net).fit(X, Y)
@@ -406,7 +420,14 @@ def test_displays_with_a_backbone_of_the_table(fitted, photos):
     TrainingHistoryDisplay.from_estimator(fitted)
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert", "tf_saved_model"])
+@pytest.mark.parametrize(
+    "format",
+    [
+        "onnx",
+        pytest.param("litert", marks=pytest.mark.slow),
+        pytest.param("tf_saved_model", marks=pytest.mark.slow),
+    ],
+)
 def test_exports_say_how_to_read_images(fitted, photos, tmp_path, format):
     path = tmp_path / "network"
     fitted.export(path, format=format)
@@ -418,8 +439,25 @@ def test_exports_say_how_to_read_images(fitted, photos, tmp_path, format):
     assert metadata["pixel_limits"] == [0.0, 255.0]
 
 
-@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-@pytest.mark.parametrize("format", ["onnx", "litert", "tf_saved_model"])
+@pytest.mark.parametrize(
+    ("format", "resize"),
+    [
+        ("onnx", "stretch"),
+        ("litert", "crop"),
+        ("tf_saved_model", "pad"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [
+                ("onnx", "crop"),
+                ("onnx", "pad"),
+                ("litert", "stretch"),
+                ("litert", "pad"),
+                ("tf_saved_model", "stretch"),
+                ("tf_saved_model", "crop"),
+            ]
+        ),
+    ],
+)
 def test_exported_networks_resize_as_in_fit(backbone, tmp_path, format, resize):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 17, (20, 30, 24)).astype(np.float32)
@@ -468,8 +506,8 @@ def test_grey_images_and_random_weights(photos):
     grey = np.stack(
         [np.asarray(Image.open(path).convert("L").resize((32, 32))) for path in photos[0]]
     )
-    parameters = {"weights": None, "image_size": 32, "frozen_epochs": 1, "epochs": 1}
-    net = PretrainedClassifier("MobileNet", trainable=1, random_state=0, **parameters)
+    parameters = {"weights": None, "image_size": 32, "frozen_epochs": 1, "trainable": 0}
+    net = PretrainedClassifier("MobileNet", random_state=0, **parameters)
     first = net.fit(grey, photos[1]).predict_proba(grey)
     assert net.input_shape_ == (32, 32, 1)
     np.testing.assert_array_equal(clone(net).fit(grey, photos[1]).predict_proba(grey), first)
@@ -494,7 +532,7 @@ def test_grid_search(net, backbone, mobile):
     sizes = PretrainedClassifier(
         "MobileNet", weights=mobile, trainable=0, frozen_epochs=1, random_state=0
     )
-    grid = {"image_size": [32, 40], "resize": ["pad", "stretch"]}
+    grid = [{"image_size": [32], "resize": ["pad"]}, {"image_size": [40], "resize": ["stretch"]}]
     GridSearchCV(sizes, grid, cv=2, error_score="raise").fit(X[:20], Y[:20] > 6)
 
 
