@@ -732,11 +732,13 @@ class Seq2SeqRNN(KerasEstimator):
             (self.input_table_, "input_shape"),
             (self.output_table_, "output_shape"),
         ):
-            known = table.characters_
+            known, longest = table.characters_, getattr(table, "length_", None)
+            if type(longest) is not int or longest < 1:
+                raise ValueError("its strings have no greatest length")
             in_order = np.array_equal(known, np.union1d([""], known)) and known.dtype.kind == "U"
             if table.analyzer == "char":
                 in_order &= known.dtype == "<U1"
-            length = None if self._kind.autoregressive else table.length_
+            length = None if self._kind.autoregressive else longest
             if not in_order or network[side] != (length, len(known)):
                 raise ValueError("its characters are not those of its network")
 
