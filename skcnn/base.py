@@ -31,7 +31,7 @@ from ._parameters import (
     Scoring,
 )
 from ._saved import learned
-from ._training.batches import BatchGenerator, weight_of_outputs
+from ._training.batches import BatchGenerator, automatic_batch_size, weight_of_outputs
 from ._training.callbacks import hand_over, make_callbacks
 from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
@@ -55,6 +55,9 @@ if keras.backend.backend() != "tensorflow":
     )
 
 Array = NDArray[Any]
+
+# What determines the batch size "auto".
+N_BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 16, 8, 128
 
 
 class KerasEstimator(FittedNetwork, RoutedParameters):
@@ -98,7 +101,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "learning_rate_schedule": [
@@ -122,7 +125,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         self,
         *,
         epochs: int = 20,
-        batch_size: int | str = 128,
+        batch_size: int | str = "auto",
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
         learning_rate_schedule: Schedule = "one_cycle",
@@ -205,8 +208,17 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
 
+    def _batch_limits(self) -> tuple[int, int, int]:
+        """Return how many batches an epoch of few samples has, and the limits of their sizes.
+
+        They determine the batch size "auto".
+        """
+        return N_BATCHES, SMALLEST_BATCH, LARGEST_BATCH
+
     def _samples_per_step(self, n_samples: int) -> int:
         """Return the number of samples in a batch of `n_samples` samples."""
+        if self.batch_size == "auto":
+            return automatic_batch_size(n_samples, *self._batch_limits())
         return int(self.batch_size)
 
     def _batch_options(self) -> dict[str, Any]:
@@ -422,6 +434,7 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             checkpoint=training.checkpoint,
             bar=training.bar,
             best=training.best,
+            baseline=head.baseline(training.samples.y, division.rows, division.weight),
         )
         callbacks = [*self._own_callbacks(batches), *self.callbacks_]
         completed = run.train(training.schedule, optimizer, callbacks, self.verbose)
@@ -435,6 +448,9 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         """Set the learned attributes from a training run, in a state of the whole network."""
         self.history_ = run.history
         self.n_iter_ = len(run.history["loss"])
+        self.batch_size_ = run.batches.batch_size
+        self.learning_rate_ = run.learning_rate
+        self.n_steps_ = run.n_steps
         self.best_iteration_ = run.best_iteration
         self._keep(state or run.state())
         if self.callbacks_:

@@ -101,6 +101,12 @@ def subset_accuracy(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.cast(keras.ops.all((y_true > 0.5) == (y_pred > 0.5), axis=-1), "float32")
 
 
+def _entropy(frequencies: Array, label_smoothing: float) -> float:
+    """Compute the cross-entropy of predicting the frequencies of smoothed labels."""
+    smoothed = (1 - label_smoothing) * frequencies + label_smoothing / len(frequencies)
+    return float(-np.sum(smoothed * np.log(np.where(smoothed > 0, smoothed, 1))))
+
+
 class OneHot:
     """An array of codes that is indexed like the array of its one-hot rows.
 
@@ -176,6 +182,10 @@ class Head(ABC):
         """Compute the initial bias of the last layer; None for zeros."""
         return None
 
+    def baseline(self, targets: Any, rows: Array, weight: Array | None) -> float | None:
+        """Compute the loss of the best constant prediction; None if it is not known."""
+        return None
+
     def check_rows(self, targets: Any, rows: Array, cause: str) -> None:
         """Check that some rows can be learned from; `cause` is what has chosen them."""
 
@@ -228,6 +238,12 @@ class ClassesHead(Head):
         frequency = 1 + count / count.sum() * len(rows)
         return np.log(frequency / frequency.mean())  # type: ignore[no-any-return]
 
+    def baseline(self, targets: OneHot, rows: Array, weight: Array | None) -> float:
+        count = np.bincount(
+            targets.codes[rows], None if weight is None else weight[rows], self.n_outputs
+        )
+        return _entropy(count / count.sum(), self.label_smoothing)
+
     def check_rows(self, targets: OneHot, rows: Array, cause: str) -> None:
         if len(np.unique(targets.codes[rows])) < 2:
             raise ValueError(
@@ -279,6 +295,11 @@ class LabelsHead(Head):
         share = (count @ targets[rows] + 1) / (count.sum() + 2)
         return np.log(share / (1 - share))  # type: ignore[no-any-return]
 
+    def baseline(self, targets: Array, rows: Array, weight: Array | None) -> float:
+        share = np.average(targets[rows], axis=0, weights=None if weight is None else weight[rows])
+        pairs = np.stack([share, 1 - share], axis=1)
+        return float(np.mean([_entropy(pair, self.label_smoothing) for pair in pairs]))
+
 
 class NumbersHead(Head):
     """One or more numbers per sample, standardized for the network.
@@ -313,6 +334,12 @@ class NumbersHead(Head):
                 f"array of shape {y.shape}."
             )
         return ((columns - self.mean) / self.scale).astype(np.float32)  # type: ignore[no-any-return]
+
+    def baseline(self, targets: Array, rows: Array, weight: Array | None) -> float:
+        center = np.median if self.loss_name == "absolute_error" else np.mean
+        given = targets[rows]
+        constant = np.broadcast_to(center(given, axis=0), given.shape)
+        return float(self.loss()(given, constant, None if weight is None else weight[rows]))
 
     def decode(self, outputs: Array) -> Array:
         numbers = outputs * self.scale + self.mean

@@ -43,6 +43,12 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
 
 
+def automatic_batch_size(n_samples: int, n_batches: int, smallest: int, largest: int) -> int:
+    """Choose the size of about `n_batches` batches within limits, all nearly equal in size."""
+    size = min(max(n_samples // max(n_batches, 1), smallest), largest)
+    return math.ceil(n_samples / math.ceil(n_samples / size))
+
+
 @dataclass(frozen=True)
 class Part:
     """Consecutive batches, concatenated for one compiled call.

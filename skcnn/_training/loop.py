@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from contextlib import closing
@@ -27,6 +28,11 @@ from .division import Division, Samples
 from .network import CompiledNetwork, State
 from .optimizers import SCHEDULES
 from .scoring import ValidationScore
+
+# A training run has failed if no epoch has a loss of less than this share of that of a constant
+# prediction. In the first epochs this may happen in good runs.
+FAILED_SHARE = 0.97
+FAILED_EPOCHS = 5
 
 
 @dataclass
@@ -100,9 +106,13 @@ class TrainingRun:
         The progress bar. None creates one.
     best : tuple of (value, epoch), default=None
         The monitored value of the initial weights, from an earlier phase, and its epoch, from 0.
+    baseline : float, default=None
+        The loss of the best constant prediction, to warn where nothing is learned.
 
     Attributes
     ----------
+    learning_rate : float
+        The learning rate, or its peak.
     unchanged : bool
         Whether another fit can reuse the network: callbacks changed nothing but weights.
     best_iteration : int
@@ -123,6 +133,7 @@ class TrainingRun:
         checkpoint: Checkpoint | None,
         bar: ProgressBar | None = None,
         best: tuple[float | None, int] | None = None,
+        baseline: float | None = None,
     ) -> None:
         self.network = network
         self.batches = batches
@@ -139,6 +150,8 @@ class TrainingRun:
         if best is not None:
             self.best.best, self.best.best_epoch = best
         self.bar = bar
+        self.baseline = baseline
+        self.learning_rate = math.nan
         self.cycle: LearningRateCycle | None = None
         if checkpoint is not None:
             checkpoint.capture = self._capture
@@ -146,6 +159,11 @@ class TrainingRun:
                 self._resume(checkpoint.saved)
         self.log = EpochLog(self.history)
         self.batches.epoch = self.done
+
+    @property
+    def n_steps(self) -> int:
+        """Number of training steps of the finished epochs."""
+        return (self.done - self.first) * len(self.batches)
 
     @property
     def done(self) -> int:
@@ -161,6 +179,7 @@ class TrainingRun:
     ) -> bool:
         """Train; return False if interrupted."""
         network, settings = self.network, self.network.settings() if callbacks else None
+        self.learning_rate = float(optimizer.learning_rate)
         own: list[keras.callbacks.Callback] = [RetraceChanged(network)] if callbacks else []
         if isinstance(schedule, str) and schedule in SCHEDULES:
             self.cycle = self._cycle(schedule, optimizer, watched=bool(callbacks))
@@ -183,6 +202,8 @@ class TrainingRun:
         self.best_iteration = self._best_iteration(callbacks)
         if self.best.diverged:
             self._warn_of_divergence()
+        elif self._has_failed():
+            self._warn_of_failure()
         return completed
 
     def state(self) -> State:
@@ -314,6 +335,26 @@ class TrainingRun:
             return int(self.best.best_epoch) + 1
         restored = restored_epoch(callbacks)
         return self.done if restored is None else restored + 1
+
+    def _has_failed(self) -> bool:
+        """Tell whether the network is hardly better than a constant prediction."""
+        losses = self.history["loss"][self.first :]
+        if self.baseline is None or len(losses) < FAILED_EPOCHS:
+            return False
+        return min(losses) > FAILED_SHARE * self.baseline
+
+    def _warn_of_failure(self) -> None:
+        losses = self.history["loss"][self.first :]
+        warnings.warn(
+            f"The network has learned next to nothing: its training loss was {losses[0]:.4g} in "
+            f"the first epoch and {losses[-1]:.4g} in the last, and predicting the same for all "
+            f"samples has {self.baseline:.4g}. Try a smaller learning_rate (now "
+            f"{self.learning_rate:.3g}), a smaller batch_size (now {self.batches.batch_size}), "
+            f"more epochs (now {len(losses)}) or a smaller network, and look at the samples and "
+            "targets.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     def _warn_of_divergence(self) -> None:
         warnings.warn(

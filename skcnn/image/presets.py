@@ -68,8 +68,9 @@ class FeedForward(Preset):
     epochs : int, default=20
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -166,6 +167,12 @@ class FeedForward(Preset):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -243,8 +250,9 @@ class MiniCNN(Preset):
     epochs : int, default=20
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -341,6 +349,12 @@ class MiniCNN(Preset):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -418,8 +432,9 @@ class StackedCNN(Preset):
     epochs : int, default=20
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -516,6 +531,12 @@ class StackedCNN(Preset):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -595,8 +616,9 @@ class VGGLite(Preset):
     epochs : int, default=20
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -693,6 +715,12 @@ class VGGLite(Preset):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -782,8 +810,9 @@ class SpeedNet(Preset):
     epochs : int, default=10
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -880,6 +909,12 @@ class SpeedNet(Preset):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int

@@ -148,7 +148,8 @@ class PretrainedTraining(_Part):
         plan = self._training_plan(samples.X, samples.y, training.reset)
         done = 0 if training.reset else self.n_iter_
         if self.verbose == 1:
-            n_batches = -(-len(training.division.rows) // int(self.batch_size))
+            n_rows = len(training.division.rows)
+            n_batches = -(-n_rows // self._samples_per_step(n_rows))
             training.bar = ProgressBar(done + sum(epochs), n_batches, done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
@@ -411,8 +412,9 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         Number of passes over the training data in the second phase, in which the backbone is
         trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
         always makes one.
-    batch_size : int, default=32
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default=32
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="adam"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -513,6 +515,12 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         sample), the same with ``val_`` where there is validation data, of ``learning_rate`` (that
         of the last step) and of ``seconds``. A name that not all epochs have is NaN in the others.
         ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -651,8 +659,9 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         Number of passes over the training data in the second phase, in which the backbone is
         trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
         always makes one.
-    batch_size : int, default=32
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default=32
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="adam"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -751,6 +760,12 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         Values per epoch of ``loss``, of the same with ``val_`` where there is validation data, of
         ``learning_rate`` (that of the last step) and of ``seconds``. A name that not all epochs
         have is NaN in the others. ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int

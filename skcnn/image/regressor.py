@@ -79,8 +79,9 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     epochs : int, default=20
         Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
         as many; ``partial_fit`` always makes one.
-    batch_size : int, default=128
-        Samples per training step, at least 1.
+    batch_size : int or "auto", default="auto"
+        Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
+        samples, down to 8, so that an epoch has about 16 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="muon"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
@@ -175,6 +176,12 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         Values per epoch of ``loss``, of the same with ``val_`` where there is validation data, of
         ``learning_rate`` (that of the last step) and of ``seconds``. A name that not all epochs
         have is NaN in the others. ``warm_start`` and ``partial_fit`` append to it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int

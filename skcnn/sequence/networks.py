@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,9 +25,6 @@ GATES = {"lstm": (4, 1, 2), "gru": (3, 2, 1), "simple_rnn": (1, 1, 1)}
 
 # Size of the embeddings chosen by "auto" if there are many characters.
 LARGE_SIZE = 64
-
-# Range of `batch_size="auto"`.
-SMALLEST_BATCH, LARGEST_BATCH = 8, 64
 
 Shape = tuple[int | None, int]
 
@@ -57,13 +53,6 @@ class Decoder:
     autoregressive: bool = False
     steps_an_epoch: int = 0
     defaults: dict[str, Any] = field(default_factory=dict)
-
-    def batch_size(self, n_samples: int) -> int:
-        """Choose the batch size, a power of two."""
-        if not self.steps_an_epoch:
-            return LARGEST_BATCH
-        fitting = 2 ** round(math.log2(n_samples / self.steps_an_epoch))
-        return int(min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def build_seq2seq(

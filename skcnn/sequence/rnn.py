@@ -34,6 +34,9 @@ from .decoding import best_sequences, in_batches, log_probability_of, writer
 from .export import write_autoregressive
 from .networks import CELLS, DECODERS, GATES, Decoder, build_seq2seq
 
+# Limits of `batch_size="auto"`.
+BATCH_LIMITS = (8, 64)
+
 
 class Seq2SeqRNN(KerasEstimator):
     """Learn to write strings from strings, such as "-333" from "123-456".
@@ -180,6 +183,12 @@ class Seq2SeqRNN(KerasEstimator):
         predicted from the right characters before it, and padding does not count. A name that not
         all epochs have is NaN in the others. ``warm_start`` and ``partial_fit`` append to
         it.
+    batch_size_ : int
+        Samples per training step in the last fit.
+    learning_rate_ : float
+        Learning rate of the last fit, or its peak; the first of a Keras schedule.
+    n_steps_ : int
+        Number of training steps of the last fit.
     precision_ : {"float32", "mixed_bfloat16"}
         Precision of the computations in the last fit.
     n_iter_ : int
@@ -215,7 +224,6 @@ class Seq2SeqRNN(KerasEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **KerasEstimator._parameter_constraints,
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "decoder": [StrOptions(set(DECODERS))],
         "cell": [StrOptions(set(CELLS))],
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
@@ -239,7 +247,7 @@ class Seq2SeqRNN(KerasEstimator):
         "show_samples",
     }
     _PREDICTION_PARAMS: ClassVar[frozenset[str]] = frozenset({"beam_width"})
-    _defaults: ClassVar[TrainingParameters] = {"batch_size": "auto", "weight_decay": 0.05}
+    _defaults: ClassVar[TrainingParameters] = {"weight_decay": 0.05}
     _build = staticmethod(build_seq2seq)
 
     decoder_: str
@@ -551,10 +559,8 @@ class Seq2SeqRNN(KerasEstimator):
         kind = StringBatches if self._kind.autoregressive else BatchGenerator
         return kind(*args, **options)
 
-    def _samples_per_step(self, n_samples: int) -> int:
-        if self.batch_size == "auto":
-            return self._kind.batch_size(n_samples)
-        return super()._samples_per_step(n_samples)
+    def _batch_limits(self) -> tuple[int, int, int]:
+        return self._kind.steps_an_epoch, *BATCH_LIMITS
 
     def _check_data(
         self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool, classes: Any = None

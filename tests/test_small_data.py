@@ -1,0 +1,123 @@
+"""Settings that are chosen for small data, and warnings where nothing is learned."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+
+from skcnn import ImageClassifier, ImageRegressor, PretrainedClassifier, load_digit_images
+from skcnn._training.batches import automatic_batch_size
+from skcnn.heads import ClassesHead, LabelsHead, NumbersHead
+
+X, Y = (data[:150] for data in load_digit_images(return_X_y=True))
+BLANK = np.zeros_like(X)
+RNG = np.random.default_rng(0)
+
+
+def net(kind=ImageClassifier, **parameters):
+    return kind("FC-8 -> RELU -> FCS", **{"epochs": 6, "random_state": 0, **parameters})
+
+
+# Batch size
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "expected"),
+    [(1, 1), (5, 5), (60, 8), (129, 8), (150, 9), (1300, 77), (2048, 128), (45_000, 128)],
+)
+def test_automatic_batch_size(n_samples, expected):
+    assert automatic_batch_size(n_samples, 16, 8, 128) == expected
+
+
+def test_automatic_batches_have_nearly_equal_sizes():
+    for n_samples in range(1, 3000, 7):
+        size = automatic_batch_size(n_samples, 16, 8, 128)
+        n_batches = -(-n_samples // size)
+        assert n_batches * size - n_samples < n_batches  # the last one lacks less than one a batch
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 40])
+def test_chosen_settings_are_attributes(batch_size):
+    fitted = net(batch_size=batch_size, epochs=3).fit(X, Y)
+    assert fitted.batch_size_ == {"auto": 9}.get(batch_size, 40)
+    assert fitted.n_steps_ == 3 * -(-150 // fitted.batch_size_)
+    assert fitted.learning_rate_ == pytest.approx(0.01)
+    again = fitted.set_params(warm_start=True, epochs=1, learning_rate=0.002).fit(X, Y)
+    assert again.n_steps_ == -(-150 // fitted.batch_size_)
+    assert again.learning_rate_ == pytest.approx(0.002)
+
+
+def test_attributes_of_a_keras_schedule_and_early_stopping():
+    decay = keras.optimizers.schedules.ExponentialDecay(0.05, 1, 0.5)
+    assert net(learning_rate_schedule=decay).fit(X, Y).learning_rate_ == pytest.approx(0.05)
+    stopped = net(early_stopping=True, epochs=100, n_iter_no_change=1).fit(X, Y)
+    assert stopped.n_steps_ == stopped.n_iter_ * -(-135 // stopped.batch_size_)
+
+
+def test_attributes_of_the_second_phase_of_a_pretrained_network():
+    fitted = PretrainedClassifier(net().fit(X, Y), frozen_epochs=2, epochs=3, batch_size="auto")
+    fitted.fit(X, Y)
+    assert (fitted.batch_size_, fitted.n_steps_) == (9, 3 * 17)
+    assert fitted.learning_rate_ == pytest.approx(0.001)
+
+
+# Failed training
+
+
+FAILED = {
+    "classes": (net(), Y),
+    "smoothed": (net(label_smoothing=0.2), Y),
+    "labels": (net(), np.eye(10, dtype=int)[Y]),
+    "numbers": (net(ImageRegressor), RNG.normal(5, 3, 150)),
+    "absolute errors": (net(ImageRegressor, loss="absolute_error"), RNG.normal(5, 3, (150, 2))),
+}
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_training_that_learns_nothing_warns(name):
+    estimator, y = FAILED[name]
+    with pytest.warns(ConvergenceWarning, match=r"learned next to nothing.*batch_size \(now 9\)"):
+        estimator.fit(BLANK, y)
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_training_that_learns_does_not_warn(name):
+    estimator, y = FAILED[name]
+    images = X + 0.0
+    images[:, 0, 0] = 3 * y if y.ndim == 1 else 3 * y[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator.fit(images, y)
+
+
+def test_no_warning_in_the_first_epochs():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        net(epochs=4).fit(BLANK, Y)
+        net(epochs=6).partial_fit(BLANK, Y)
+
+
+def test_baseline_is_the_loss_of_a_constant_prediction():
+    rows = np.arange(100)
+    weight = RNG.uniform(0.5, 2, 150)
+    head = ClassesHead(np.arange(10))
+    targets = head.encode(Y)
+    share = np.bincount(Y[rows], weight[rows], 10) / weight[rows].sum()
+    constant = np.tile(share, (100, 1))
+    expected = log_loss(Y[rows], constant, sample_weight=weight[rows], labels=np.arange(10))
+    assert head.baseline(targets, rows, weight) == pytest.approx(expected)
+    smoothed = ClassesHead(np.arange(10), 0.1)
+    share = np.bincount(Y[rows], minlength=10) / 100
+    best = np.float32(np.tile(0.9 * share + 0.01, (100, 1)))
+    loss = float(smoothed.loss()(targets[rows], best))
+    assert smoothed.baseline(targets, rows, None) == pytest.approx(loss, rel=1e-5)
+    several = LabelsHead(10, 0.1)
+    best = np.float32(np.tile(0.9 * share + 0.05, (100, 1)))
+    loss = float(several.loss()(targets[rows], best))
+    assert several.baseline(targets[:], rows, None) == pytest.approx(loss, rel=1e-5)
+    numbers = NumbersHead(0.0, 1.0, "squared_error")
+    y = numbers.encode(RNG.normal(size=150))
+    assert numbers.baseline(y, rows, None) == pytest.approx(y[rows].var(), rel=1e-5)
