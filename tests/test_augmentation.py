@@ -467,8 +467,8 @@ class Watched(BatchGenerator):
         self.given = []
         self.made.append(self)
 
-    def read(self, start, stop):
-        part = super().read(start, stop)
+    def _read(self, start, stop):
+        part = super()._read(start, stop)
         self.given.append(part.arrays[0])
         return part
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import slow
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 
@@ -96,11 +97,13 @@ def built(monkeypatch):
     "parameters",
     [
         {},
-        {"optimizer": "sgd", "optimizer__momentum": 0.9},
-        {"optimizer": keras.optimizers.RMSprop(0.002)},
-        {"optimizer": "adamw", "learning_rate_schedule": "constant"},
-        {"weight_decay": 0.1, "label_smoothing": 0.1},
-        {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 4)},
+        *slow(
+            {"optimizer": "sgd", "optimizer__momentum": 0.9},
+            {"optimizer": keras.optimizers.RMSprop(0.002)},
+            {"optimizer": "adamw", "learning_rate_schedule": "constant"},
+            {"weight_decay": 0.1, "label_smoothing": 0.1},
+            {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 4)},
+        ),
         {"augmentation": ImageAugmenter(rotation_range=20, mixup=0.2)},
         {"early_stopping": True, "class_weight": "balanced", "batch_norm": False},
     ],
@@ -152,12 +155,10 @@ def test_recurrent_networks_are_reused(built, decoder):
     "change",
     [
         {"optimizer": "sgd"},
-        {"optimizer__momentum": 0.5},
         {"label_smoothing": 0.1},
-        {"weight_decay": 0.1},
-        {"batch_norm": False},
-        {"standardize": False},
         {"architecture": "FCS"},
+        *slow({"optimizer__momentum": 0.5}, {"weight_decay": 0.1}),
+        *slow({"batch_norm": False}, {"standardize": False}),
     ],
 )
 def test_settings_of_the_traced_step_need_a_new_network(built, change):

@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -100,14 +101,7 @@ def net():
 # The table
 
 
-# The smallest, and one that scales pixels itself.
-FAST = ("MobileNet", "EfficientNetB0")
-EACH_BACKBONE = [
-    pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in BACKBONES
-]
-
-
-@pytest.mark.parametrize("name", EACH_BACKBONE)
+@pytest.mark.parametrize("name", ["MobileNet", *slow(*sorted(BACKBONES.keys() - {"MobileNet"}))])
 def test_features_match_keras_applications(name, tmp_path):
     before = random.getstate()
     plain = getattr(keras.applications, name)(

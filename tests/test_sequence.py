@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import slow
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import make_scorer
@@ -136,22 +137,16 @@ def test_the_classic_network_has_205324_parameters():
 @pytest.mark.parametrize(
     "change",
     [
-        {"cell": "gru"},
-        {"cell": "simple_rnn"},
-        {"hidden_size": 17},
-        {"n_layers": 2},
-        {"decoder": "attention"},
         {"reverse_input": False},
         {"epochs": 3},
         {"batch_size": 20},
-        {"optimizer": "sgd"},
-        {"optimizer__beta_1": 0.5},
         {"learning_rate": 0.02},
         {"learning_rate_schedule": "constant"},
         {"weight_decay": 3.0},
-        {"label_smoothing": 0.2},
-        {"early_stopping": True},
         {"random_state": 1},
+        *slow({"cell": "gru"}, {"cell": "simple_rnn"}, {"hidden_size": 17}, {"n_layers": 2}),
+        *slow({"decoder": "attention"}, {"optimizer": "sgd"}, {"optimizer__beta_1": 0.5}),
+        *slow({"label_smoothing": 0.2}, {"early_stopping": True}),
     ],
 )
 def test_every_parameter_changes_the_training(change):
@@ -159,8 +154,8 @@ def test_every_parameter_changes_the_training(change):
     assert not np.allclose(net().set_params(**change).fit(X, Y).predict_proba(X), base)
 
 
-@pytest.mark.parametrize("decoder", ["repeat", "attention"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+@pytest.mark.parametrize("decoder", ["attention", *slow("repeat")])
+@pytest.mark.parametrize("cell", ["gru", *slow("lstm", "simple_rnn")])
 def test_layers_are_of_the_cell(cell, decoder):
     model = net(cell=cell, decoder=decoder, n_layers=2, epochs=1).fit(X, Y).model_
     kinds = [type(layer).__name__ for layer in model.layers]

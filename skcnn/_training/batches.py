@@ -154,13 +154,13 @@ class BatchGenerator(PyDataset):
         return batch if self.sample_weight is None else (*batch, self.sample_weight[rows])
 
     @property
-    def max_steps(self) -> int:
+    def _max_steps(self) -> int:
         """Maximum number of batches in a part."""
         itemsize = 1 if self._augment is None and self.X.dtype == np.uint8 else 4
         n_bytes = itemsize * self.batch_size * math.prod(self.X.shape[1:])
         return max(1, PART_BYTES // int(n_bytes))
 
-    def read(self, start: int, stop: int) -> Part:
+    def _read(self, start: int, stop: int) -> Part:
         """Read the batches from `start` to before `stop`."""
         if self._augment is None:
             arrays = self._rows(start, stop)

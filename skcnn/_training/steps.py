@@ -62,7 +62,7 @@ class CompiledSteps:
             nonlocal stop
             start = stop
             stop = min(n_batches, start + (1 if one_by_one else self._n_steps(batches)))
-            return start, thread.submit(batches.read, start, stop)
+            return start, thread.submit(batches._read, start, stop)
 
         batches.on_epoch_begin()
         with ThreadPoolExecutor(1) as thread:
@@ -97,8 +97,8 @@ class CompiledSteps:
 
     def _n_steps(self, batches: BatchGenerator) -> int:
         if self._n_calls < len(FIRST_STEPS):
-            return min(FIRST_STEPS[self._n_calls], batches.max_steps)
-        return max(1, min(int(CALL_SECONDS / self._seconds), batches.max_steps))
+            return min(FIRST_STEPS[self._n_calls], batches._max_steps)
+        return max(1, min(int(CALL_SECONDS / self._seconds), batches._max_steps))
 
     def _trace(self, part: Part, sets_rate: bool) -> Callable[..., Any]:
         model, optimizer = self.model, self.model.optimizer

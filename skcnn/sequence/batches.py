@@ -44,14 +44,14 @@ class StringBatches(BatchGenerator):
         self.lengths = np.count_nonzero(X, axis=1), np.count_nonzero(y, axis=1)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return self.read(index, index + 1).arrays
+        return self._read(index, index + 1).arrays
 
     @property
-    def max_steps(self) -> int:
+    def _max_steps(self) -> int:
         """Maximum number of batches in a part."""
         return max(1, PART_BYTES // int(8 * self.batch_size * self.X.shape[1]))
 
-    def read(self, start: int, stop: int) -> Part:
+    def _read(self, start: int, stop: int) -> Part:
         """Read the batches from `start` to before `stop`."""
         rows = self._rows_in_order()[start * self.batch_size : stop * self.batch_size]
         first = np.arange(0, len(rows), self.batch_size)
