@@ -38,7 +38,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from skcnn import ImageClassifier, VGGLite
+from skcnn import ImageAugmenter, ImageClassifier, VGGLite
 
 import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
 from scikeras.wrappers import KerasClassifier  # isort: skip
@@ -132,20 +132,20 @@ def fit_keras_wrapper(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
     return statistics.median(times.seconds[1:])
 
 
+def run_skorch(*arguments: str) -> float:
+    """Run skorch in another process."""
+    script = Path(__file__).with_name("_skorch.py")
+    command = [sys.executable, script, *arguments]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
 def fit_skorch(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train with skorch, in another process."""
+    """Train with skorch."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/X.npy", f"{folder}/y.npy"]
         for file, values in zip(files, (X, y), strict=True):
             np.save(file, values)
-        script = Path(__file__).with_name("_skorch.py")
-        done = subprocess.run(
-            [sys.executable, script, *files, str(epochs), str(BATCH_SIZE)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    return float(done.stdout)
+        return run_skorch("train", *files, str(epochs), str(BATCH_SIZE))
 
 
 def training(X: np.ndarray, y: np.ndarray, rounds: int, epochs: int) -> dict[str, float]:
@@ -171,8 +171,9 @@ def tiny(learning_rate: float = 0.001, filters: int = 8) -> keras.Model:
     """Build a tiny network for the digits."""
     layers = keras.layers
     x = inputs = keras.Input((8, 8, 1))
-    x = layers.MaxPooling2D()(layers.Conv2D(filters, 3, padding="same", activation="relu")(x))
-    outputs = layers.Dense(10, "softmax")(layers.Flatten()(x))
+    for _ in range(2):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+    outputs = layers.Dense(10, "softmax")(layers.Flatten()(layers.MaxPooling2D()(x)))
     return compiled(keras.Model(inputs, outputs), learning_rate)
 
 
@@ -180,17 +181,20 @@ def searches(rounds: int) -> dict[str, float]:
     """Measure seconds of searches."""
     X, y = load_digits(return_X_y=True)
     X = X.reshape(-1, 8, 8, 1).astype(np.float32)
-    rates = [0.001, 0.003, 0.01]
-    ours = ImageClassifier(epochs=5, batch_norm=False, optimizer="adam", random_state=0)
-    names = [f"CONV-{filters} -> RELU -> POOL -> FCS" for filters in (8, 16)]
-    theirs = KerasClassifier(tiny, epochs=5, batch_size=BATCH_SIZE, verbose=0, random_state=0)
+    rates, filters = [0.001, 0.01], [8, 16, 32]
+    settings = {"epochs": 5, "batch_size": 32, "random_state": 0}
+    ours = ImageClassifier(batch_norm=False, optimizer="adam", **settings)
+    theirs = KerasClassifier(tiny, verbose=0, **settings)
+    names = [f"[CONV-{number} -> RELU]*2 -> POOL -> FCS" for number in filters]
     grid = {"architecture": names, "learning_rate": rates}
+    moved = ImageAugmenter(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
     longer = clone(ours).set_params(epochs=LONGER_EPOCHS)
     runs = {
         "skcnn, 18 fits": (ours, grid, 1),
+        "skcnn, shifts and flips": (clone(ours).set_params(augmentation=moved), grid, 1),
         "scikeras, 18 fits": (
             theirs,
-            {"model__filters": [8, 16], "model__learning_rate": rates},
+            {"model__filters": filters, "model__learning_rate": rates},
             1,
         ),
         f"skcnn, {LONGER_EPOCHS} epochs, n_jobs=1": (longer, grid, 1),
@@ -198,11 +202,13 @@ def searches(rounds: int) -> dict[str, float]:
     }
     seconds = defaultdict(list)
     for _ in range(rounds):
-        for name, (net, settings, n_jobs) in runs.items():
+        for name, (net, values, n_jobs) in runs.items():
             start = time.perf_counter()
-            GridSearchCV(net, settings, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
+            GridSearchCV(net, values, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+        if find_spec("skorch"):
+            seconds["skorch, 18 fits"].append(run_skorch("search"))
+    return {name: statistics.median(each) for name, each in seconds.items()}
 
 
 def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 100) -> dict[str, float]:
