@@ -356,6 +356,7 @@ def test_invalid_weights_file_error_is_one_line(
 ):
     path = make(tmp_path, small)
     capfd.readouterr()
+    recwarn.clear()
     with pytest.raises(error, match=message) as raised:
         features_of(path, name)
     assert "\n" not in str(raised.value)
