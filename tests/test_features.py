@@ -131,10 +131,10 @@ def test_features_match_keras_applications(name, tmp_path):
     # Loading does not need the file of the weights.
     fitted.save(tmp_path / "features.skcnn")
     path.unlink()
+    np.testing.assert_array_equal(load(tmp_path / "features.skcnn").transform(X), features)
+
+
 @pytest.mark.parametrize("format", ["onnx", *slow("tf_saved_model", "litert")])
-
-
-@pytest.mark.parametrize("format", ["onnx", "tf_saved_model", "litert"])
 def test_exported_networks_compute_the_features(small, tmp_path, format):
     fitted = ImageFeatures("MobileNet", weights=small, image_size=32).fit(X)
     seen = fitted._check_inputs(X)[:].astype(np.float32)
