@@ -34,7 +34,18 @@ from sklearn.utils._param_validation import (
 # The check of sample weights of scikit-learn's own estimators. Required.
 from sklearn.utils.validation import _check_sample_weight
 
+try:
+    # Callbacks that a search hands on to its estimators, new in scikit-learn 1.9. Optional:
+    # estimators of earlier versions have no `set_callbacks`.
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand-in where scikit-learn has no callbacks."""
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "MuonHooks",
     "StrOptions",

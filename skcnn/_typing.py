@@ -40,6 +40,10 @@ if TYPE_CHECKING:
         def set_partial_fit_request(self, **metadata: bool | str | None) -> Self: ...
         def set_score_request(self, **metadata: bool | str | None) -> Self: ...
 
+    class CallbackSupportMixin:
+        def set_callbacks(self, *callbacks: Any) -> Self: ...
+        def _init_callback_context(self, *, max_subtasks: int | None = 0) -> Any: ...
+
     class ClassifierMixin:
         def score(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
 
@@ -83,13 +87,14 @@ else:
     )
     from sklearn.utils import Bunch
 
-    from ._compat import fit_context, validate_params
+    from ._compat import CallbackSupportMixin, fit_context, validate_params
 
     Predictor = BaseEstimator
 
 __all__ = [
     "BaseEstimator",
     "Bunch",
+    "CallbackSupportMixin",
     "ClassNamePrefixFeaturesOutMixin",
     "ClassifierMixin",
     "Predictor",

@@ -40,12 +40,13 @@ from ._training.network import CompiledNetwork, Plan, State
 from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
 from ._training.scoring import is_scored, monitored, validation_score
+from ._training.tasks import EpochTasks
 from ._training.validation import (
     check_groups,
     check_validation_arguments,
     check_validation_set,
 )
-from ._typing import fit_context
+from ._typing import CallbackSupportMixin, fit_context
 from .heads import Head
 
 if keras.backend.backend() != "tensorflow":
@@ -60,7 +61,7 @@ Array = NDArray[Any]
 N_BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 16, 8, 128
 
 
-class KerasEstimator(FittedNetwork, RoutedParameters):
+class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     """Base class: parameters, fit, partial_fit, and the outputs of a network.
 
     A subclass provides a head through `_head`, checks its data in `_check_data` and
@@ -73,6 +74,9 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
     parameter that the body of a subclass sets as a class attribute is fixed and leaves the
     signature.
     """
+
+    # Reports the epochs of a fit to scikit-learn's callbacks.
+    _tasks: EpochTasks | None = None
 
     # Creates the training and validation batches.
     _generator: ClassVar[Callable[..., BatchGenerator]] = BatchGenerator
@@ -208,6 +212,10 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
         """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
 
+    def _n_epochs(self) -> int:
+        """Return the number of epochs of a fit that does not stop early."""
+        return self.epochs
+
     def _batch_limits(self) -> tuple[int, int, int]:
         """Return how many batches an epoch of few samples has, and the limits of their sizes.
 
@@ -303,7 +311,9 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             early_stopping=self.early_stopping,
             scoring=self.scoring,
         )
+        tasks = self._begin_tasks(X, y, sample_weight)
         with reserved(self.checkpoint_dir), learning(self) as learner:
+            learner._tasks = tasks
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
             samples = learner._samples(X, y, sample_weight, reset=reset)
             samples.groups = check_groups(groups, len(samples.X))
@@ -311,6 +321,9 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
                 learner._check_data, X_val, y_val, sample_weight_val
             )
             learner._train(samples, reset, self.epochs, self.learning_rate_schedule)
+            del learner._tasks
+            if tasks is not None:
+                tasks.end(learner)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -342,6 +355,16 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             samples = learner._samples(X, y, sample_weight, reset=reset, classes=classes)
             learner._train(samples, reset, 1, schedule, resumable=False)
         return self
+
+    def _begin_tasks(self, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
+        """Begin the task of a fit, whose subtasks are its epochs; None without callbacks."""
+        if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(self).keys():
+            return None
+        context = self._init_callback_context(max_subtasks=self._n_epochs())
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        tasks = EpochTasks(self, context, {"X": X, "y": y, "metadata": metadata})
+        tasks.begin()
+        return tasks
 
     def _samples(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None
@@ -435,7 +458,10 @@ class KerasEstimator(FittedNetwork, RoutedParameters):
             bar=training.bar,
             best=training.best,
             baseline=head.baseline(training.samples.y, division.rows, division.weight),
+            tasks=self._tasks,
         )
+        if self._tasks is not None:
+            self._tasks.attributes = lambda: vars(self._at(network.state()))
         callbacks = [*self._own_callbacks(batches), *self.callbacks_]
         completed = run.train(training.schedule, optimizer, callbacks, self.verbose)
 

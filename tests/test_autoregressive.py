@@ -115,6 +115,7 @@ def test_confidence_is_the_probability_of_the_prediction(rough, decoder):
     assert confidence.shape == (10,)
     log_proba = fitted.predict_log_proba(words, predicted)
     np.testing.assert_allclose(np.log(confidence), log_proba, atol=1e-4)
+    np.testing.assert_allclose(fitted.predict_log_proba(words), log_proba, atol=1e-4)
     candidates, totals = fitted.predict_candidates(words, n_best=3)
     assert candidates.shape == totals.shape == (10, 3)
     assert (np.diff(totals) <= 0).all()

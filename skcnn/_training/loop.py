@@ -28,6 +28,7 @@ from .division import Division, Samples
 from .network import CompiledNetwork, State
 from .optimizers import SCHEDULES
 from .scoring import ValidationScore
+from .tasks import EpochTasks
 
 # A training run has failed if no epoch has a loss of less than this share of that of a constant
 # prediction. In the first epochs this may happen in good runs.
@@ -108,6 +109,8 @@ class TrainingRun:
         The monitored value of the initial weights, from an earlier phase, and its epoch, from 0.
     baseline : float, default=None
         The loss of the best constant prediction, to warn where nothing is learned.
+    tasks : EpochTasks, default=None
+        Reports the epochs to scikit-learn's callbacks.
 
     Attributes
     ----------
@@ -134,6 +137,7 @@ class TrainingRun:
         bar: ProgressBar | None = None,
         best: tuple[float | None, int] | None = None,
         baseline: float | None = None,
+        tasks: EpochTasks | None = None,
     ) -> None:
         self.network = network
         self.batches = batches
@@ -151,6 +155,7 @@ class TrainingRun:
             self.best.best, self.best.best_epoch = best
         self.bar = bar
         self.baseline = baseline
+        self.tasks = tasks
         self.learning_rate = math.nan
         self.cycle: LearningRateCycle | None = None
         if checkpoint is not None:
@@ -184,6 +189,8 @@ class TrainingRun:
         if isinstance(schedule, str) and schedule in SCHEDULES:
             self.cycle = self._cycle(schedule, optimizer, watched=bool(callbacks))
         own += [self.log, self.best]
+        if self.tasks is not None:
+            own.append(self.tasks)
         if verbose == 1:
             self.bar = self.bar or ProgressBar(self.last, len(self.batches), self.done)
             own.append(self.bar)

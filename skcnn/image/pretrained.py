@@ -182,6 +182,9 @@ class PretrainedTraining(_Part):
             )
         return self.frozen_epochs, training.epochs if tunes else 0
 
+    def _n_epochs(self) -> int:
+        return self.frozen_epochs + (self.epochs if self.trainable != 0 else 0)
+
     def _augments(self) -> bool:
         augmentation = self.augmentation
         return augmentation is not None and augmentation._does_something()

@@ -353,19 +353,17 @@ class Seq2SeqRNN(KerasEstimator):
         ndarray of shape (n_samples,)
             From 0 to 1. It is that of the whole string, its end included.
         """
-        fitted = self._ready()
-        _, log_proba = fitted._candidates(fitted._check_inputs(X), 1)
-        return np.exp(log_proba[:, 0])
+        return np.exp(self.predict_log_proba(X))
 
-    def predict_log_proba(self, X: Any, y: Any) -> Array:
-        """Compute the log-probability of given answers.
+    def predict_log_proba(self, X: Any, y: Any = None) -> Array:
+        """Compute the log-probability of answers.
 
         Parameters
         ----------
         X : array-like of str of shape (n_samples,)
             The strings to read.
-        y : array-like of str of shape (n_samples,)
-            One answer for each.
+        y : array-like of str of shape (n_samples,), default=None
+            One answer for each. None takes the strings that ``predict`` returns.
 
         Returns
         -------
@@ -373,7 +371,10 @@ class Seq2SeqRNN(KerasEstimator):
             Natural logarithms of the probabilities that exactly these strings are written.
         """
         fitted = self._ready()
-        X, y = fitted._check_inputs(X), check_strings(y, "y")
+        X = fitted._check_inputs(X)
+        if y is None:
+            return fitted._candidates(X, 1)[1][:, 0]
+        y = check_strings(y, "y")
         check_consistent_length(X, y)
         result = np.zeros(len(y))
         for rows, log_proba in fitted._scored(X, y):

@@ -1,0 +1,54 @@
+"""Epochs as tasks of scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+class EpochTasks(keras.callbacks.Callback):
+    """Report epochs to the callbacks that scikit-learn's ``set_callbacks`` has set.
+
+    Parameters
+    ----------
+    estimator : KerasEstimator
+        The estimator that the user fits.
+    context : sklearn.callback.CallbackContext
+        The task of the whole fit.
+    data : dict
+        ``X``, ``y`` and ``metadata`` of the fit.
+    """
+
+    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]) -> None:
+        super().__init__()
+        self.estimator = estimator
+        self.context = context
+        self.data = data
+        # Returns the attributes of the estimator with the present weights.
+        self.attributes: Callable[[], dict[str, Any]] | None = None
+        self.epoch: Any = None
+
+    def begin(self) -> None:
+        """Report the begin of the fit."""
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def end(self, fitted: Any) -> None:
+        """Report the end of the fit."""
+        self.context.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=lambda: vars(fitted),
+            **self.data,
+        )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = self.context.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        stops = self.epoch.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=self.attributes, **self.data
+        )
+        if stops:
+            self.model.stop_training = True
