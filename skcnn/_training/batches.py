@@ -157,8 +157,8 @@ class BatchGenerator(PyDataset):
     def _max_steps(self) -> int:
         """Maximum number of batches in a part."""
         itemsize = 1 if self._augment is None and self.X.dtype == np.uint8 else 4
-        n_bytes = itemsize * self.batch_size * math.prod(self.X.shape[1:])
-        return max(1, PART_BYTES // int(n_bytes))
+        n_bytes = itemsize * math.prod(self.X.shape[1:]) + 4 * math.prod(self.y.shape[1:])
+        return max(1, PART_BYTES // int(n_bytes * self.batch_size))
 
     def _read(self, start: int, stop: int) -> Part:
         """Read the batches from `start` to before `stop`."""
