@@ -36,9 +36,8 @@ OF_IMAGES = [
     skcnn.ImageClassifier("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=EPOCHS),
     skcnn.ImageRegressor("CONV-8 -> RELU -> FC-32 -> RELU -> FCS", epochs=EPOCHS),
 ]
-# The presets are data: the checks of all but the default one are run by ``make test-all``.
-OF_PRESETS = [skcnn.VGGLite]
-SLOW = [skcnn.FeedForward, skcnn.MiniCNN, skcnn.SpeedNet, skcnn.StackedCNN]
+# The presets are data: their checks are run by ``make test-all``.
+SLOW = [skcnn.FeedForward, skcnn.MiniCNN, skcnn.SpeedNet, skcnn.StackedCNN, skcnn.VGGLite]
 ON_OTHERS = [
     skcnn.ImageFeatures(**PRETRAINED),
     skcnn.PretrainedClassifier(frozen_epochs=10, epochs=2, **PRETRAINED),
@@ -50,13 +49,12 @@ def test_every_public_estimator_is_checked():
     public = [getattr(skcnn, name) for name in skcnn.__all__]
     assert set(ESTIMATORS) == {value for value in public if hasattr(value, "fit")}
     assert set(ESTIMATORS) == {
-        *OF_PRESETS,
         *SLOW,
         *(type(each) for each in OF_IMAGES + ON_OTHERS + OF_STRINGS),
     }
 
 
-@parametrize_with_checks([*OF_IMAGES, *ON_OTHERS, *(cls(epochs=EPOCHS) for cls in OF_PRESETS)])
+@parametrize_with_checks([*OF_IMAGES, *ON_OTHERS])
 def test_sklearn_check(estimator, check):
     run_check(estimator, check)
 
