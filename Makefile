@@ -33,14 +33,15 @@ test-all: $(VENV)/.test
 test-lowest: $(VENV)-lowest/.done
 	$(VENV)-lowest/bin/python -m pytest -n 2 $(SMOKE_TESTS)
 
-# With development versions of scikit-learn and Keras, which are newly installed every time.
+# With development versions of scikit-learn and Keras, which are newly installed every time; a
+# .dev0 lets uv take them, and leaves all other packages as they are.
 test-nightly: $(VENV)-nightly/.done
 	$(VENV)-nightly/bin/uv pip install --quiet --python $(VENV)-nightly/bin/python \
-		--upgrade --prerelease allow --index-strategy unsafe-best-match \
-		$(addprefix --extra-index-url ,$(NIGHTLY_INDEX)) scikit-learn
+		--upgrade-package scikit-learn --index-strategy unsafe-best-match \
+		$(addprefix --extra-index-url ,$(NIGHTLY_INDEX)) 'scikit-learn>=1.7.dev0'
 	$(VENV)-nightly/bin/uv pip uninstall --quiet --python $(VENV)-nightly/bin/python keras keras-nightly
 	$(VENV)-nightly/bin/uv pip install --quiet --python $(VENV)-nightly/bin/python \
-		--upgrade --prerelease allow keras-nightly
+		--upgrade-package keras-nightly 'keras-nightly>=3.13.dev0'
 	$(VENV)-nightly/bin/python -c 'import keras, sklearn; print("scikit-learn", sklearn.__version__, "Keras", keras.__version__)'
 	$(VENV)-nightly/bin/python -m pytest -n 2 $(SMOKE_TESTS)
 
