@@ -12,7 +12,12 @@ GALLERY ?= plot_|quickstart
 SMOKE_TESTS := $(addprefix tests/test_,sklearn_contract.py layers.py muon.py compiled.py \
 	callbacks.py image_files.py metrics.py persistence.py plotting.py sequence.py skops.py)
 
-.PHONY: demo test test-all test-lowest lint docs html bench clean
+# The Pythons that test-wheel looks for: versions, or paths of interpreters.
+WHEEL_PYTHONS ?= 3.11 3.12 3.13
+# An index with nightly wheels of scikit-learn; without it, its newest pre-release is tested.
+NIGHTLY_INDEX ?=
+
+.PHONY: demo test test-all test-lowest test-nightly test-wheel coverage lint docs html dist check-tag bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
@@ -27,6 +32,46 @@ test-all: $(VENV)/.test
 # With the lowest versions that pyproject.toml allows of what it names.
 test-lowest: $(VENV)-lowest/.done
 	$(VENV)-lowest/bin/python -m pytest -n 2 $(SMOKE_TESTS)
+
+# With development versions of scikit-learn and Keras, which are newly installed every time; a
+# .dev0 lets uv take them, and leaves all other packages as they are.
+test-nightly: $(VENV)-nightly/.done
+	$(VENV)-nightly/bin/uv pip install --quiet --python $(VENV)-nightly/bin/python \
+		--upgrade-package scikit-learn --index-strategy unsafe-best-match \
+		$(addprefix --extra-index-url ,$(NIGHTLY_INDEX)) 'scikit-learn>=1.7.dev0'
+	$(VENV)-nightly/bin/uv pip uninstall --quiet --python $(VENV)-nightly/bin/python keras keras-nightly
+	$(VENV)-nightly/bin/uv pip install --quiet --python $(VENV)-nightly/bin/python \
+		--upgrade-package keras-nightly 'keras-nightly>=3.13.dev0'
+	$(VENV)-nightly/bin/python -c 'import keras, sklearn; print("scikit-learn", sklearn.__version__, "Keras", keras.__version__)'
+	$(VENV)-nightly/bin/python -m pytest -n 2 $(SMOKE_TESTS)
+
+# All tests, with the share of lines and branches that they run; what is left out is in pyproject.toml.
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m '' --cov --cov-report=term-missing:skip-covered
+
+# The files for PyPI. --strict also refuses a README that PyPI would not render.
+dist: $(VENV)-dist/.done
+	rm -rf dist
+	$(VENV)-dist/bin/python -m build --quiet
+	$(VENV)-dist/bin/twine check --strict dist/*
+
+# Before a release: whether TAG names the version of the package.
+check-tag:
+	grep -qx '__version__ = "$(TAG:v%=%)"' skcnn/__init__.py
+	grep -qx 'version: $(TAG:v%=%)' CITATION.cff
+	grep -qx '$(TAG:v%=%)' docs/changelog.rst
+
+# The wheel in a new environment of each Python that is found, away from the sources.
+test-wheel: dist
+	@tested=; for version in $(WHEEL_PYTHONS); do \
+		python=$$($(VENV)-dist/bin/uv python find --no-project --no-python-downloads $$version 2>/dev/null) \
+			|| { echo "Python $$version was not found"; continue; }; \
+		$(VENV)-dist/bin/uv venv --quiet --clear --python "$$python" $(VENV)-wheel \
+		&& $(VENV)-dist/bin/uv pip install --quiet --python $(VENV)-wheel/bin/python dist/*.whl \
+		&& $(VENV)-wheel/bin/python tests/smoke.py || exit 1; \
+		tested="$$tested $$version"; \
+	done; \
+	echo "wheel tested with Python:$${tested:- none}"; test -n "$$tested"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -71,5 +116,16 @@ $(VENV)-lowest/.done: pyproject.toml
 		--resolution lowest-direct --editable '.[test]'
 	touch $@
 
+$(VENV)-nightly/.done: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-nightly
+	$(VENV)-nightly/bin/python -m pip install --quiet uv
+	$(VENV)-nightly/bin/uv pip install --quiet --python $(VENV)-nightly/bin/python --editable '.[test]'
+	touch $@
+
+$(VENV)-dist/.done: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet build twine uv
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-lowest docs/_build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-dist $(VENV)-lowest $(VENV)-nightly $(VENV)-wheel dist docs/_build

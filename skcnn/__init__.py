@@ -1,42 +1,60 @@
-"""Image classifiers and string-to-string networks for scikit-learn users, on Keras."""
+"""Image classifiers and string-to-string networks for scikit-learn users, on Keras.
 
-from ._environment import limit_threads_to_share, quiet_tensorflow_start
+Data, metrics and `ImageAugmenter` are imported at once. Everything else needs TensorFlow, which
+takes seconds to start, and is imported when it is first used.
+"""
 
-with quiet_tensorflow_start():
-    from ._files.archive import LoadError
-    from ._files.estimators import load
-    from ._training.network import trusted_types
-    from ._training.pool import clear_compiled
-    from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
-    from .displays import (
+from typing import TYPE_CHECKING, Any
+
+from .datasets import fetch_cifar10, load_digit_images, load_image_folder, make_arithmetic
+from .image.augmentation import ImageAugmenter
+from .metrics import (
+    character_accuracy_score,
+    character_error_rate,
+    confident_error_counts,
+    exact_match_score,
+)
+
+if TYPE_CHECKING:
+    from ._lazy import (
+        TRUSTED_TYPES,
         AttentionDisplay,
         AugmentationDisplay,
+        CharacterTable,
+        FeedForward,
         FilterDisplay,
+        ImageClassifier,
+        ImageFeatures,
+        ImageRegressor,
+        LoadError,
+        MiniCNN,
         MisclassifiedImagesDisplay,
+        PretrainedClassifier,
+        PretrainedRegressor,
         SaliencyDisplay,
+        SampleGenerator,
+        Seq2SeqRNN,
+        SpeedNet,
+        StackedCNN,
         StringMistakesDisplay,
         TrainingHistoryDisplay,
+        VGGLite,
+        clear_compiled,
+        load,
     )
-    from .image.augmentation import ImageAugmenter, SampleGenerator
-    from .image.classifier import ImageClassifier
-    from .image.features import ImageFeatures
-    from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
-    from .image.pretrained import PretrainedClassifier, PretrainedRegressor
-    from .image.regressor import ImageRegressor
-    from .metrics import (
-        character_accuracy_score,
-        character_error_rate,
-        confident_error_counts,
-        exact_match_score,
-    )
-    from .sequence.characters import CharacterTable
-    from .sequence.rnn import Seq2SeqRNN
+else:  # a type checker that saw __getattr__ would accept any name
 
-limit_threads_to_share()
+    def __getattr__(name: str) -> Any:
+        if name not in __all__ and name not in ("base", "displays", "heads", "sequence"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _lazy
 
-# What ``skops.io.load(file, trusted=TRUSTED_TYPES)`` needs to load an estimator: the names of the
-# types that it is made of, skcnn's and Keras's optimizers and learning-rate schedules.
-TRUSTED_TYPES = trusted_types()
+        globals().update({each: getattr(_lazy, each) for each in _lazy.__all__})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "TRUSTED_TYPES",

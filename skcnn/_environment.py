@@ -63,7 +63,7 @@ _forked_while_running = False
 
 def _note_fork() -> None:
     global _forked_while_running
-    from ._compat import tensorflow_has_run  # imports TensorFlow, whose start is made quiet here
+    from ._compat import tensorflow_has_run
 
     _forked_while_running = tensorflow_has_run()
 

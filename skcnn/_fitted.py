@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-import keras
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ._environment import check_not_forked
 from ._files.export import export
+from ._keras import keras, tf
 from ._saved import check_history, restored_network
 from ._summary import as_text, html_repr, layer_rows
 from ._training.network import Plan, State, save_for_plain_keras

@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 
-import keras
 import numpy as np
 
 from ._compat import validate_parameter_constraints
-from ._files.archive import loadable
+from ._files.registry import loadable
+from ._keras import keras
 from ._typing import Predictor
 
 # Prefixes of parameters that are passed on to the optimizer and the callbacks.

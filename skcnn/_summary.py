@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import keras
 from sklearn.utils import estimator_html_repr
+
+from ._keras import keras
 
 HEAD = ("layer", "output", "parameters")
 

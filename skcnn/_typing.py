@@ -1,6 +1,6 @@
-"""scikit-learn's and Keras's base classes, with types for type checkers.
+"""scikit-learn's base classes, with types for type checkers.
 
-Neither library has types, so that for a type checker their classes are ``Any``, and so would be
+scikit-learn has no types, so that for a type checker its classes are ``Any``, and so would be
 every attribute of a class derived from them. At run time these are the classes themselves.
 """
 
@@ -62,22 +62,7 @@ if TYPE_CHECKING:
     class Bunch(dict[str, Any]):
         def __getattr__(self, name: str) -> Any: ...
 
-    class PyDataset:
-        def __init__(
-            self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
-        ) -> None: ...
-
-        workers: int
-        use_multiprocessing: bool
-        max_queue_size: int
-
-        @property
-        def num_batches(self) -> int | None: ...
-        def on_epoch_begin(self) -> None: ...
-        def on_epoch_end(self) -> None: ...
-
 else:
-    from keras.utils import PyDataset
     from sklearn.base import (
         BaseEstimator,
         ClassifierMixin,
@@ -98,7 +83,6 @@ __all__ = [
     "ClassNamePrefixFeaturesOutMixin",
     "ClassifierMixin",
     "Predictor",
-    "PyDataset",
     "RegressorMixin",
     "TransformerMixin",
     "fit_context",

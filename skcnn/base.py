@@ -12,7 +12,6 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, Unpack
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer_names
@@ -20,8 +19,9 @@ from sklearn.metrics import get_scorer_names
 from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
-from ._files.archive import class_name
+from ._files.registry import class_name
 from ._fitted import FittedNetwork, learning
+from ._keras import keras
 from ._parameters import (
     Callbacks,
     Optimizer,
@@ -48,12 +48,6 @@ from ._training.validation import (
 )
 from ._typing import CallbackSupportMixin, fit_context
 from .heads import Head
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        f"skcnn needs Keras on TensorFlow, but Keras runs on {keras.backend.backend()!r}. "
-        "Set the environment variable KERAS_BACKEND=tensorflow before the first import of keras."
-    )
 
 Array = NDArray[Any]
 

@@ -12,7 +12,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, overload
 
-import keras
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import check_random_state
@@ -471,6 +470,8 @@ def _is_shown(entry: Path) -> bool:
 
 
 def _cifar10_from_keras(parts: list[str]) -> tuple[Array, Array]:
+    from ._keras import keras
+
     try:
         loaded = dict(zip(("train", "test"), keras.datasets.cifar10.load_data(), strict=True))
     except Exception as error:  # Keras raises a plain Exception where the download fails

@@ -6,15 +6,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from ._keras import keras, tf
 from ._strings import check_strings
 from .image.arrays import ImageArrays, as_numpy, images_as_rows, is_image_list
 from .image.files import Array, as_paths, read_images

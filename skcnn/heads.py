@@ -10,9 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from ._keras import keras
 
 Array = NDArray[Any]
 

@@ -35,7 +35,7 @@ OTHERS = {"rand_augment": 0.6, "zoom_range": (0.5, 0.9)}
 def path(request, monkeypatch):
     """Augmentation with and without XLA, which draw different random numbers."""
     if request.param == "fused":
-        monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", 1)
+        monkeypatch.setattr("skcnn.image.augmented.FUSED_VALUES", 1)
 
 
 def images(n=8, shape=(8, 8, 3)):
@@ -357,7 +357,7 @@ def test_number_of_workers_does_not_change_training(workers):
 
 def test_full_batches_of_large_data_use_xla(monkeypatch):
     X, y = images(30), np.arange(30)
-    monkeypatch.setattr("skcnn.image.augmentation.FUSED_VALUES", X.size)
+    monkeypatch.setattr("skcnn.image.augmented.FUSED_VALUES", X.size)
     options = {"batch_size": 16, "random_state": 0, "shuffle": False}
     for settings in (EVERYTHING, {"cutout": 0.3}):
         options["augmentation"] = ImageAugmenter(**settings)

@@ -246,6 +246,7 @@ BAD = {
     # batches, data and files
     "augment vectors": (lambda folder: ImageAugmenter().transform(ROWS), ValueError, ["X", "images of shape", r"\(60, 64\)"]),
     "augment by too much": (lambda folder: ImageAugmenter(rotation_range=500).transform(X), ValueError, ["rotation_range", "500"]),
+    "augment by a seed": (lambda folder: ImageAugmenter().transform(X, random_state=-1), ValueError, ["random_state", "-1"]),
     "batches of two lengths": (lambda folder: SampleGenerator(X, Y[:-1], batch_size=2), ValueError, ["inconsistent", "59"]),
     "batches of no size": (lambda folder: SampleGenerator(X, Y, batch_size=0), ValueError, ["batch_size", "Got 0"]),
     "batches of vectors augmented": (lambda folder: SampleGenerator(ROWS, Y, batch_size=2, augmentation=ImageAugmenter(cutout=0.1)), ValueError, ["X", "height, width", r"\(60, 64\)"]),

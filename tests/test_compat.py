@@ -17,7 +17,7 @@ import tensorflow as tf
 from scikeras.wrappers import BaseWrapper
 
 import skcnn
-from skcnn import ImageClassifier, _compat, load_digit_images
+from skcnn import ImageClassifier, _compat, _keras_compat, load_digit_images
 from skcnn._environment import check_not_forked
 
 ROOT = Path(skcnn.__file__).parent
@@ -198,6 +198,7 @@ def private_uses(tree, own):
 
 TREES = {path: ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
 OWN = set(own_names(TREES.values()))
+COMPATIBILITY = [ROOT / "_compat.py", ROOT / "_keras_compat.py"]
 
 
 @pytest.mark.parametrize(
@@ -217,15 +218,16 @@ def test_scan_finds_private_symbols(code, found):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in TREES if path.name != "_compat.py"], ids=lambda path: path.stem
+    "path", [path for path in TREES if path not in COMPATIBILITY], ids=lambda path: path.stem
 )
 def test_no_other_module_uses_a_private_symbol(path):
     assert not set(private_uses(TREES[path], OWN))
 
 
 def test_each_private_symbol_is_in_the_table():
-    used = set(private_uses(TREES[ROOT / "_compat.py"], OWN - {"_apply_weight_decay"}))
-    hooks = {name for name in vars(_compat.MuonHooks) if is_private(name)}
+    own = OWN - {"_apply_weight_decay"}
+    used = {name for path in COMPATIBILITY for name in private_uses(TREES[path], own)}
+    hooks = {name for name in vars(_keras_compat.MuonHooks) if is_private(name)}
     known = {*SYMBOLS, "tensorflow.python.eager.context", "keras.src.backend.config"}
     assert used | hooks | OVERRIDDEN | {"keras_home"} == known
 
@@ -235,7 +237,7 @@ def overridden(cls):
     names = {"ours": set(), "theirs": set()}
     for each in cls.__mro__:
         package = each.__module__.partition(".")[0]
-        if package == "skcnn" and each.__module__ != "skcnn._compat":
+        if package == "skcnn" and each.__module__ != "skcnn._keras_compat":
             names["ours"] |= set(filter(is_private, vars(each)))
         elif package in DEPENDENCIES:
             names["theirs"] |= set(vars(each))

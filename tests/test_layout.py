@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import skcnn
+from skcnn import _lazy
 
 ROOT = Path(skcnn.__file__).parent
 
@@ -16,12 +17,12 @@ LEVELS = [
     {"_fitted", "_parameters", "_saved", "_summary"},
     {"_training", "metrics"},
     {"_files", "_missing", "_strings"},
-    {"_compat", "_environment", "_typing"},
+    {"_compat", "_environment", "_keras", "_keras_compat", "_typing"},
 ]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in ROOT.rglob("*.py")
-    if path.name != "__init__.py"
+    if path.name not in ("__init__.py", "_lazy.py")  # which import public names from everywhere
 )
 
 
@@ -55,6 +56,62 @@ def test_modules_import_only_from_lower_levels(module):
             assert parts not in (["base"], ["image", "classifier"], ["sequence", "rnn"])
         elif parts[0] != top:
             assert level(parts[0]) >= level(top), f"{module} imports {'.'.join(parts)}"
+
+
+def test_only_one_module_imports_keras_and_tensorflow():
+    found = {
+        module
+        for module in MODULES
+        for node in ast.parse(
+            ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+        ).body
+        for child in ast.walk(node)
+        if isinstance(child, ast.Import | ast.ImportFrom)
+        for name in imported_packages(child)
+        if name in ("keras", "scikeras", "tensorflow")
+    }
+    assert found == {"_environment", "_keras"}  # _environment in functions only
+
+
+def imported_packages(node):
+    if isinstance(node, ast.Import):
+        return [each.name.partition(".")[0] for each in node.names]
+    return [] if node.level else [node.module.partition(".")[0]]
+
+
+def test_data_metrics_and_augmentation_settings_do_not_import_tensorflow(run_python):
+    code = """
+import sys
+from skcnn import ImageAugmenter, datasets, exact_match_score, load_digit_images, metrics
+ImageAugmenter().set_params(rotation_range=10)
+load_digit_images()
+print(exact_match_score(["1"], ["1"]), {"keras", "scikeras", "tensorflow"} & sys.modules.keys())
+import skcnn
+print(hasattr(skcnn, "SampleGenerators"), "tensorflow" in sys.modules)
+print(skcnn.SampleGenerator.__name__, "tensorflow" in sys.modules)
+"""
+    expected = ["1.0 set()", "False False", "SampleGenerator True"]
+    assert run_python(code).stdout.splitlines() == expected
+
+
+def test_a_process_that_is_forked_early_does_not_import_tensorflow(run_python):
+    code = """
+import os, sys
+import skcnn
+child = os.fork()
+if not child:
+    print("tensorflow" in sys.modules, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert run_python(code).stdout == "False\n"
+
+
+def test_every_public_name_is_defined_and_listed():
+    assert set(skcnn.__all__) <= set(dir(skcnn))
+    assert set(_lazy.__all__) < set(skcnn.__all__)
+    for name in _lazy.__all__:
+        assert getattr(skcnn, name) is getattr(_lazy, name)
 
 
 def test_no_import_cycles():

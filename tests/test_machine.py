@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_precision_is_refused(tmp_path, monkeypatch):
 
 
 def threads():
-    import skcnn  # noqa: F401
+    import skcnn.base  # noqa: F401
 
     return (
         tf.config.threading.get_intra_op_parallelism_threads(),
@@ -154,7 +154,7 @@ import multiprocessing, os
 def work():
     import tensorflow as tf
     tf.constant(1) + 1
-    import skcnn
+    import skcnn.base
     print(tf.config.threading.get_intra_op_parallelism_threads(), flush=True)
 
 if __name__ == "__main__":
@@ -162,7 +162,7 @@ if __name__ == "__main__":
     process.start()
     process.join()
     assert process.exitcode == 0
-    import skcnn
+    import skcnn.base
     import tensorflow as tf
     print(tf.config.threading.get_intra_op_parallelism_threads())
 """

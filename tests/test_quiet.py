@@ -14,7 +14,7 @@ skcnn.FeedForward(epochs=1).fit([[[0.0, 1]], [[1, 0]]] * 5, [0, 1] * 5).predict(
 after = os.environ.get("TF_CPP_MIN_LOG_LEVEL"), logging.root.level, logging.root.handlers[:]
 print(before == after == (None, 30, []))
 
-# Other output is shown. Importing skcnn has already loaded tensorflow, so hide that.
+# Other output is shown. The fit has already loaded tensorflow, so hide that.
 import sys
 del sys.modules["tensorflow"]
 from skcnn._environment import quiet_tensorflow_start
@@ -28,14 +28,15 @@ with quiet_tensorflow_start():
 
 def test_log_level_of_the_user_is_kept(run_python):
     result = run_python(
-        "import os, skcnn; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])", TF_CPP_MIN_LOG_LEVEL="0"
+        "import os, skcnn.base; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])",
+        TF_CPP_MIN_LOG_LEVEL="0",
     )
     assert result.stdout == "0\n"
 
 
 def test_other_keras_backend_raises(run_python):
     # No other backend is installed, so mock its name.
-    code = "import keras; keras.backend.backend = lambda: 'jax'; import skcnn"
+    code = "import keras; keras.backend.backend = lambda: 'jax'; from skcnn import VGGLite"
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run_python(code)
     assert "skcnn needs Keras on TensorFlow, but Keras runs on 'jax'" in caught.value.stderr

@@ -159,6 +159,7 @@ def of_the_others() -> None:
     assert_type(skcnn.confident_error_counts([0, 1], X, margin=1.0), Array)
     assert_type(skcnn.FilterDisplay.from_estimator(numbers), skcnn.FilterDisplay)
     assert_type(skcnn.TRUSTED_TYPES, list[str])
+    skcnn.VGGLight  # E: has no attribute "VGGLight"
     skcnn.clear_compiled()
 """
 

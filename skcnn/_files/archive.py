@@ -22,20 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-import keras
 import numpy as np
 import sklearn
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from .._compat import check_params
+from .._keras import keras, tf
+from .registry import LOADABLE, class_name
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
-Class = TypeVar("Class", bound=type)
-
-ROOT = __name__.partition(".")[0]
 
 FORMAT = "skcnn"
 FORMAT_VERSION = 2
@@ -57,9 +54,6 @@ MAX_REASON = 1000
 
 # Attributes that an estimator computes on access.
 COMPUTED = (property, functools.cached_property)
-
-# The registry: classes whose objects a file may contain, by name.
-LOADABLE: dict[str, type[BaseEstimator]] = {}
 
 SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 # Types of the arguments of Keras's optimizers and schedules, which may be in a list.
@@ -94,22 +88,9 @@ class Keyed:
     key: str
 
 
-def loadable(cls: Class) -> Class:
-    """Register a class whose objects a file may contain."""
-    LOADABLE[class_name(cls)] = cls
-    return cls
-
-
-def class_name(cls: type) -> str:
-    """Return the name of a class in files, with its module unless it is part of skcnn."""
-    if cls.__module__.partition(".")[0] == ROOT:
-        return cls.__qualname__
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that the contents of a file depend on."""
-    from skcnn import __version__  # set after all modules are imported
+    from skcnn import __version__  # set after its modules are imported
 
     return {
         "skcnn": __version__,

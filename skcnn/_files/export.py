@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from .._environment import LEVEL
+from .._keras import keras
 from .archive import check_path, check_target, copy_permissions
 
 METADATA = "skcnn.json"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils import check_consistent_length
 
-from .._typing import PyDataset
+from .._keras import PyDataset, tf
 
 Array = NDArray[Any]
 

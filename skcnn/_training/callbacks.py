@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from .._compat import replace_model, routed_callbacks
+from .._keras import keras
+from .._keras_compat import replace_model, routed_callbacks
 from .network import CompiledNetwork
 from .optimizers import has_schedule
 

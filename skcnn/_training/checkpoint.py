@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import keras
 import numpy as np
 
 from .._files import archive as _archive
+from .._keras import keras
 
 try:
     import fcntl

@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from sklearn.exceptions import ConvergenceWarning
 
+from .._keras import keras
 from .batches import BatchGenerator
 from .callbacks import (
     BestWeights,

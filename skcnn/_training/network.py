@@ -16,13 +16,13 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from .._compat import skip_gradient_sum
-from .._files.archive import KERAS_CLASSES, LOADABLE, Keyed, LoadError
+from .._files.archive import KERAS_CLASSES, Keyed, LoadError
+from .._files.registry import LOADABLE
+from .._keras import keras, tf
+from .._keras_compat import skip_gradient_sum
 from .optimizers import scale_rates
 from .steps import CompiledSteps
 

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
-from .._compat import MuonHooks, routed_optimizer
 from .._files.archive import KERAS_CLASSES
+from .._keras import keras, tf
+from .._keras_compat import MuonHooks, routed_optimizer
 
 # Names of the fully connected layers of image networks, which Muon leaves to Adam: the prefix of
 # the hidden ones, and the name of the last one by its activation.
@@ -36,9 +34,9 @@ def orthogonalizer(a: float, b: float, c: float, n_steps: int) -> Any:
     """
 
     def orthogonalize(matrix: Any) -> Any:
-        x = matrix / (ops.norm(matrix, axis=(-2, -1), keepdims=True) + 1e-7)
+        x = matrix / (keras.ops.norm(matrix, axis=(-2, -1), keepdims=True) + 1e-7)
         for _ in range(n_steps):
-            gram = x @ ops.transpose(x)
+            gram = x @ keras.ops.transpose(x)
             x = a * x + (b * gram + c * gram @ gram) @ x
         return x
 
@@ -79,14 +77,14 @@ class Muon(MuonHooks):
     def muon_step(self, gradient: Any, variable: Any, rate: Any, momentum: Any) -> None:
         self.assign(momentum, gradient + momentum * self.momentum)
         direction = gradient + momentum * self.momentum if self.nesterov else momentum
-        matrix = ops.reshape(direction, (-1, variable.shape[-1]))
+        matrix = keras.ops.reshape(direction, (-1, variable.shape[-1]))
         is_tall = matrix.shape[0] > matrix.shape[1]
         update = orthogonalizer(self.muon_a, self.muon_b, self.muon_c, self.ns_steps)(
-            ops.transpose(matrix) if is_tall else matrix
+            keras.ops.transpose(matrix) if is_tall else matrix
         )
-        update = ops.transpose(update) if is_tall else update
+        update = keras.ops.transpose(update) if is_tall else update
         update *= rate * UPDATE_RMS * math.sqrt(max(matrix.shape))
-        self.assign_sub(variable, ops.reshape(update, variable.shape))
+        self.assign_sub(variable, keras.ops.reshape(update, variable.shape))
 
 
 # Factors out of this range underflow or overflow in float32. A weight decay is multiplied by a

@@ -11,11 +11,10 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._keras import keras, tf
 from .batches import as_batch
 from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed_variables
 

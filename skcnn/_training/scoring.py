@@ -7,10 +7,10 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-import keras
 from sklearn.metrics import get_scorer
 
 from .._compat import takes_sample_weight
+from .._keras import keras
 from .network import CompiledNetwork, is_finite
 from .validation import ValidationSet
 

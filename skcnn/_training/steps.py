@@ -11,11 +11,10 @@ from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._keras import keras, tf
 from .batches import BatchGenerator, Part
 
 Array = NDArray[Any]

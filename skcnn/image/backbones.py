@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .._keras import keras
 from .._training.network import keep_weights
 from .._training.optimizers import OUTPUT_LAYERS
 from .networks import build_network

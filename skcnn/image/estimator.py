@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._environment import native_bfloat16
 from .._files.export import export
 from .._fitted import OUTPUTS
+from .._keras import keras
 from .._parameters import TrainingParameters
 from .._training.network import State
 from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin

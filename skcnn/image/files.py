@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -506,7 +505,8 @@ def as_bytes(image: Image.Image, channels: int, background: Colour) -> Image.Ima
 def _as_values(image: Image.Image, path: str, background: Colour) -> Array:
     """Return pixels of more than 8 bits as (height, width, channels), without rounding."""
     if image.mode in COLOUR_MODES or image.has_transparency_data:
-        # Pillow would drop the low bytes.
+        from .._keras import tf  # Pillow would drop the low bytes
+
         try:
             decoded = tf.io.decode_png(Path(path).read_bytes(), channels=4, dtype=tf.uint16)
         except tf.errors.InvalidArgumentError as error:

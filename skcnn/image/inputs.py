@@ -8,13 +8,13 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._compat import StrOptions
+from .._keras import keras
 from .arrays import ImageArrays, as_numpy, is_image_list
 from .files import ImageFiles, as_paths
 from .layers import ResizeLikePillow

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
-import tensorflow as tf
+from .._keras import keras, tf
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):

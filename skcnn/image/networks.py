@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from itertools import zip_longest
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from .._keras import keras
 from .._training.network import check_size
 from .._training.optimizers import HIDDEN_LAYER, OUTPUT_LAYERS
 from .layers import FusedBatchNormalization

@@ -9,13 +9,12 @@ import tempfile
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from .._compat import Interval, StrOptions
 from .._fitted import FEATURES
+from .._keras import keras, tf
 from .._training.callbacks import ProgressBar
 from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from .._compat import keras_home
 from .._files.archive import check_path
+from .._keras import keras
 from .._training.network import compiles
 from .backbones import BACKBONES, SMALLEST, Brought, Triple, build_backbone
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._keras import tf
 from .._training.batches import PART_BYTES, BatchGenerator, Part
 
 Array = NDArray[Any]

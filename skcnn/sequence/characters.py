@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions
-from .._files.archive import loadable
+from .._files.registry import loadable
 from .._strings import check_strings
 from .._typing import BaseEstimator, TransformerMixin, fit_context
 from ..heads import OneHot

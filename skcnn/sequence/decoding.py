@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from .._keras import keras, tf
 from .._training.network import MAX_FORWARDS, Plan, compiles
 from .._training.pool import ROW_GROUP, StatelessCall
 

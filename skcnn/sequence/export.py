@@ -6,9 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import keras
-import tensorflow as tf
-
+from .._keras import keras, tf
 from .decoding import CODES, Memory, Steps, greedy
 
 # Minimum ONNX opset for the loops and the reversal of sequences.

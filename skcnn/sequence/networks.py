@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
-
+from .._keras import keras
 from .._training.network import check_size
 from .layers import LARGE, AttentionDecoder, Encoder
 

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, Unpack
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -19,6 +17,7 @@ from .._compat import Interval, StrOptions, validate_parameter_constraints
 from .._environment import check_not_forked
 from .._files.export import export
 from .._fitted import OUTPUTS
+from .._keras import keras, tf
 from .._parameters import TrainingParameters
 from .._strings import check_strings
 from .._training.batches import BatchGenerator
