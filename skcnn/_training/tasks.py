@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
+from .._keras import keras
 
 
 class EpochTasks(keras.callbacks.Callback):
