@@ -216,22 +216,25 @@ def compile_augmentation(
         if fuse:
             middle = tf.function(middle, autograph=False, jit_compile=True)
 
-        def augment(images: Any, states: Any, labels: Any = None) -> Any:
+        def change(images: Any, states: Any) -> Any:
             seeds = tf.unstack(states)
-            images = run(slice(first), images, seeds[:first])
-            images = middle(images, seeds[first:last])
-            if labels is None:
-                return images
-            data = run(slice(last, None), {"images": images, "labels": labels}, seeds[last:])
+            return middle(run(slice(first), images, seeds[:first]), seeds[first:last])
+
+        def change_and_mix(images: Any, states: Any, labels: Any) -> Any:
+            data = {"images": change(images, states), "labels": labels}
+            data = run(slice(last, None), data, tf.unstack(states)[last:])
             return data["images"], data["labels"]
 
         signature = [
             tf.TensorSpec((fused_size if fuse else None, *shape), tf.float32),
             tf.TensorSpec((len(layers), 2), tf.int32),
         ]
+        # One function for each signature: for an argument that is left out, TensorFlow would try
+        # another way to call, and write all values into an error message first.
+        function = tf.function(change, autograph=False)
         if last < len(layers):
             signature.append(tf.TensorSpec((None, None), tf.float32))
-        function = tf.function(augment, autograph=False)
+            function = tf.function(change_and_mix, autograph=False)
         return function.get_concrete_function(*signature)  # type: ignore[no-any-return]
 
     plain = traced(fuse=False)
