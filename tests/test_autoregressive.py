@@ -363,9 +363,12 @@ def test_bad_parameters_are_refused(parameters, message):
 
 
 def test_auto_batch_size_is_small_for_few_samples():
-    sizes = [DECODERS["autoregressive"].batch_size(n) for n in (10, 2500, 6000, 45_000, 10**6)]
-    assert sizes == [8, 8, 16, 64, 64] or sizes == [8, 8, 32, 64, 64]
-    assert DECODERS["repeat"].batch_size(10) == 64
+    estimator = Seq2SeqRNN()
+    estimator.decoder_ = "autoregressive"
+    sizes = [estimator._samples_per_step(n) for n in (10, 2500, 6000, 45_000, 10**6)]
+    assert sizes == [5, 9, 23, 64, 64]
+    estimator.decoder_ = "repeat"
+    assert [estimator._samples_per_step(n) for n in (10, 45_000)] == [10, 64]
 
 
 # Strings

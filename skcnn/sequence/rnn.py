@@ -102,7 +102,7 @@ class Seq2SeqRNN(KerasEstimator):
         as many; ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 64; with ``decoder="autoregressive"`` it
-        is smaller for fewer than 16,000 samples, down to 8, so that there are enough steps.
+        is smaller for fewer than 16,000 samples, down to 8, so that an epoch has about 256 steps.
     optimizer : str, keras.optimizers.Optimizer or class, default="adam"
         Name, instance or class of a Keras optimizer; a name is the class in lower case. Other
         arguments of a name or class are set as ``optimizer__momentum=0.9``. "muon" orthogonalizes
