@@ -7,13 +7,16 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeAlias, TypedDict
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 
-from ._compat import validate_parameter_constraints
+from ._compat import Interval, StrOptions, validate_parameter_constraints
 from ._files.registry import loadable
 from ._keras import keras
+from ._training.optimizers import OPTIMIZERS, SCHEDULES
 from ._typing import Predictor
 
 # Prefixes of parameters that are passed on to the optimizer and the callbacks.
@@ -93,6 +96,30 @@ class OwnTrainingParameters(TypedDict, total=False):
     callbacks: Callbacks | None
     random_state: int | np.random.RandomState | None
     verbose: int
+
+
+# The values that the parameters of `KerasEstimator` may have.
+TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
+    "epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "learning_rate_schedule": [
+        StrOptions({"constant", *SCHEDULES}),
+        keras.optimizers.schedules.LearningRateSchedule,
+    ],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "checkpoint_dir": [str, os.PathLike, None],
+    "warm_start": ["boolean"],
+    "precision": [StrOptions({"auto", "float32", "mixed_bfloat16"})],
+    "callbacks": [list, tuple, dict, keras.callbacks.Callback, type, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
 
 
 # Editors list parameters in the order of the bases, so that the own come first.

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import get_scorer_names
 
-from ._compat import Interval, StrOptions
 from ._environment import check_not_forked
 from ._files import estimators
 from ._files.registry import class_name
 from ._fitted import FittedNetwork, learning
 from ._keras import keras
 from ._parameters import (
+    TRAINING_CONSTRAINTS,
     Callbacks,
     Optimizer,
     OptimizerParameters,
@@ -37,10 +35,10 @@ from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
 from ._training.loop import Training, TrainingRun
 from ._training.network import CompiledNetwork, Plan, State
-from ._training.optimizers import OPTIMIZERS, SCHEDULES, check_floatx, make_optimizer
+from ._training.optimizers import check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
 from ._training.scoring import is_scored, monitored, validation_score
-from ._training.tasks import EpochTasks
+from ._training.tasks import EpochTasks, begin_tasks
 from ._training.validation import (
     check_groups,
     check_validation_arguments,
@@ -97,27 +95,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
 
     history_: dict[str, list[float]]
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "learning_rate_schedule": [
-            StrOptions({"constant", *SCHEDULES}),
-            keras.optimizers.schedules.LearningRateSchedule,
-        ],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "warm_start": ["boolean"],
-        "precision": [StrOptions({"auto", "float32", "mixed_bfloat16"})],
-        "callbacks": [list, tuple, dict, keras.callbacks.Callback, type, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = TRAINING_CONSTRAINTS
 
     def __init__(
         self,
@@ -305,7 +283,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             early_stopping=self.early_stopping,
             scoring=self.scoring,
         )
-        tasks = self._begin_tasks(X, y, sample_weight)
+        tasks = begin_tasks(self, X, y, sample_weight)
         with reserved(self.checkpoint_dir), learning(self) as learner:
             learner._tasks = tasks
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
@@ -349,16 +327,6 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             samples = learner._samples(X, y, sample_weight, reset=reset, classes=classes)
             learner._train(samples, reset, 1, schedule, resumable=False)
         return self
-
-    def _begin_tasks(self, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
-        """Begin the task of a fit, whose subtasks are its epochs; None without callbacks."""
-        if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(self).keys():
-            return None
-        context = self._init_callback_context(max_subtasks=self._n_epochs())
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        tasks = EpochTasks(self, context, {"X": X, "y": y, "metadata": metadata})
-        tasks.begin()
-        return tasks
 
     def _samples(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, classes: Any = None

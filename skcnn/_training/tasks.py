@@ -30,10 +30,6 @@ class EpochTasks(keras.callbacks.Callback):
         self.attributes: Callable[[], dict[str, Any]] | None = None
         self.epoch: Any = None
 
-    def begin(self) -> None:
-        """Report the begin of the fit."""
-        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-
     def end(self, fitted: Any) -> None:
         """Report the end of the fit."""
         self.context.call_on_fit_task_end(
@@ -52,3 +48,14 @@ class EpochTasks(keras.callbacks.Callback):
         )
         if stops:
             self.model.stop_training = True
+
+
+def begin_tasks(estimator: Any, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
+    """Begin the task of a fit, whose subtasks are its epochs; None without callbacks."""
+    if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(estimator).keys():
+        return None
+    context = estimator._init_callback_context(max_subtasks=estimator._n_epochs())
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    tasks = EpochTasks(estimator, context, {"X": X, "y": y, "metadata": metadata})
+    context.call_on_fit_task_begin(estimator=estimator, **tasks.data)
+    return tasks
