@@ -44,7 +44,8 @@ INK = X.sum(axis=(1, 2))
 def backbone():
     """A network that tells 0 to 4 apart, in three blocks."""
     architecture = "CONV-16 -> RELU -> CONV-16 -> RELU -> POOL -> CONV-32 -> RELU -> GAP -> FCS"
-    return ImageClassifier(architecture, epochs=8, random_state=0).fit(DIGITS[LOW], LABELS[LOW])
+    net = ImageClassifier(architecture, epochs=8, batch_size=128, random_state=0)
+    return net.fit(DIGITS[LOW], LABELS[LOW])
 
 
 @pytest.fixture(scope="module")
