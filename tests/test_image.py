@@ -308,7 +308,7 @@ def test_early_stopping_restores_the_best_weights(digits):
 
 def test_history_has_one_value_an_epoch(digits):
     X, y = digits
-    net = tiny(epochs=4).fit(X, y, X_val=X[:50], y_val=y[:50])
+    net = tiny(epochs=4, batch_size=128).fit(X, y, X_val=X[:50], y_val=y[:50])
     assert set(net.history_) == {
         "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "seconds"
     }  # fmt: skip

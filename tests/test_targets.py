@@ -70,7 +70,8 @@ def test_logarithms_of_probabilities():
     fitted = net().fit(X, Y)
     expected = np.log(fitted.predict_proba(X))
     np.testing.assert_array_equal(fitted.predict_log_proba(X), expected)
-    sure = net(epochs=40, optimizer="sgd", learning_rate=30.0, batch_norm=False)
+    settings = {"epochs": 40, "optimizer": "sgd", "learning_rate": 30.0, "batch_size": 128}
+    sure = net(batch_norm=False, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assert sure.fit(X * 1000, Y).predict_log_proba(X * 1000).min() < -80

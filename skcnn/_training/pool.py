@@ -34,6 +34,10 @@ PREDICTION_VALUES = 2**22
 ROW_GROUP = 48
 
 
+# Values of a row that is padded even if it is the only one.
+SMALL_VALUES = 64
+
+
 class NetworkPool:
     """Idle compiled networks; each is used by one fit at a time.
 
@@ -224,8 +228,9 @@ def predict_in_parts(
     """
     values = max(math.prod(X.shape[1:]), n_outputs)
     most = max(1, min(PREDICTION_ROWS, PREDICTION_VALUES // values))
-    # A single row, the most frequent case, is not padded: it has one position only.
-    group = min(ROW_GROUP, most) if len(X) > 1 else 1
+    # A single row, the most frequent case, is not padded: it has one position only. A small one
+    # is, as this costs little, and its prediction then has the bits that it has in a batch.
+    group = min(ROW_GROUP, most) if len(X) > 1 or values <= SMALL_VALUES else 1
     n_rows = most - most % group
     parts: list[Array] = []
     whole: Array | None = None
