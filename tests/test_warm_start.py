@@ -135,7 +135,8 @@ def test_schedule_set_twice_raises():
         ValueError, match=r"Both the optimizer.*set learning_rate_schedule='constant'"
     ):
         make("image", optimizer__learning_rate=decay).fit(X, Y)
-    fitted = make("image", optimizer__learning_rate=decay, learning_rate_schedule="constant")
+    settings = {"learning_rate_schedule": "constant", "batch_size": 100}  # two steps an epoch
+    fitted = make("image", optimizer__learning_rate=decay, **settings)
     assert fitted.fit(X, Y).history_["learning_rate"][0] > 0.01
 
 
