@@ -187,6 +187,16 @@ def _mixable(y: Any) -> Any:
     return OneHot(y, int(y.max()) + 1)
 
 
+def _run(layers: list[keras.layers.Layer], data: Any, states: Any) -> Any:
+    """Run layers with the given seeds."""
+    seeds = [layer.generator.state for layer in layers]
+    given = [tf.cast(state, seed.dtype) for seed, state in zip(seeds, states, strict=True)]
+    with keras.StatelessScope(list(zip(seeds, given, strict=True))):
+        for layer in layers:
+            data = layer(data, training=True)
+    return data
+
+
 @compiles(maxsize=32)
 def compile_augmentation(
     settings: tuple[tuple[str, Any], ...],
@@ -203,26 +213,18 @@ def compile_augmentation(
     first = sum(not layer.supports_jit for layer in layers)
     last = len(layers) - sum(isinstance(layer, MIXING) for layer in layers)
 
-    def run(part: slice, data: Any, states: Any) -> Any:
-        seeds = [layer.generator.state for layer in layers[part]]
-        given = [tf.cast(state, seed.dtype) for seed, state in zip(seeds, states, strict=True)]
-        with keras.StatelessScope(list(zip(seeds, given, strict=True))):
-            for layer in layers[part]:
-                data = layer(data, training=True)
-        return data
-
     def traced(fuse: bool) -> Callable[..., Any]:
-        middle = functools.partial(run, slice(first, last))
+        middle = functools.partial(_run, layers[first:last])
         if fuse:
             middle = tf.function(middle, autograph=False, jit_compile=True)
 
         def change(images: Any, states: Any) -> Any:
             seeds = tf.unstack(states)
-            return middle(run(slice(first), images, seeds[:first]), seeds[first:last])
+            return middle(_run(layers[:first], images, seeds[:first]), seeds[first:last])
 
         def change_and_mix(images: Any, states: Any, labels: Any) -> Any:
             data = {"images": change(images, states), "labels": labels}
-            data = run(slice(last, None), data, tf.unstack(states)[last:])
+            data = _run(layers[last:], data, tf.unstack(states)[last:])
             return data["images"], data["labels"]
 
         signature = [

@@ -239,8 +239,7 @@ def _build_autoregressive(
     )
     memory, last = encoder(source)
     keys = dense("keys", hidden_size, use_bias=False)(drop("drop_memory", memory))
-    n_states = GATES[cell][2] * n_layers
-    start = dense("start", n_states * hidden_size, activation="tanh")(last)
+    start = dense("start", GATES[cell][2] * n_layers * hidden_size, activation="tanh")(last)
     decoder = AttentionDecoder(
         n_codes=output_shape[1] + 1,
         embedding_size=_vector_size(embedding_size, output_shape[1]),
