@@ -11,7 +11,13 @@ from optuna_integration import KerasPruningCallback
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from skcnn import ImageClassifier, Seq2SeqRNN, load_digit_images, make_arithmetic
+from skcnn import (
+    ImageClassifier,
+    Seq2SeqRNN,
+    clear_compiled,
+    load_digit_images,
+    make_arithmetic,
+)
 from skcnn._training.pool import POOL, NetworkPool
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
@@ -295,3 +301,20 @@ def test_callbacks_can_write_one_file_per_fit_of_a_search(tmp_path):
     np.testing.assert_allclose(
         best.predict(X[..., None], verbose=0), search.predict_proba(X), atol=1e-6
     )
+
+
+def test_change_of_the_network_reaches_the_validation():
+    class Blurs(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.model.get_layer("bn_1").epsilon = 100.0
+
+    def val_loss():
+        changed = ImageClassifier("BN -> FCS", epochs=1, random_state=0, callbacks=[Blurs()])
+        return changed.fit(X, Y, X_val=X, y_val=Y).history_["val_loss"]
+
+    clear_compiled()
+    fresh = val_loss()
+    clear_compiled()
+    # Leaves a network whose evaluation is traced.
+    plain = ImageClassifier("BN -> FCS", epochs=1, random_state=0).fit(X, Y, X_val=X, y_val=Y)
+    assert val_loss() == fresh != plain.history_["val_loss"]

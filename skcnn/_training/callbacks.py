@@ -105,6 +105,7 @@ class RetraceChanged(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.network.settings() != self.settings:
             self.network.training.retrace()
+            self.network.evaluation.retrace()
 
 
 class LearningRateCycle:
