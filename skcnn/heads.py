@@ -230,19 +230,20 @@ class ClassesHead(Head):
     def decode(self, outputs: Array) -> Array:
         return self.labels[outputs.argmax(axis=1)]  # type: ignore[no-any-return]
 
+    def _count(self, targets: OneHot, rows: Array, weight: Array | None) -> Array:
+        """Return the sum of the weights of each class."""
+        given = None if weight is None else weight[rows]
+        return np.bincount(targets.codes[rows], given, self.n_outputs)
+
     def bias(self, targets: OneHot, rows: Array, weight: Array | None) -> Array:
         # Start from the class frequencies; the first epochs of an imbalanced problem would
         # otherwise be spent on learning them (Lin et al., "Focal Loss", 2017, section 4.1).
-        count = np.bincount(
-            targets.codes[rows], None if weight is None else weight[rows], self.n_outputs
-        )
+        count = self._count(targets, rows, weight)
         frequency = 1 + count / count.sum() * len(rows)
         return np.log(frequency / frequency.mean())  # type: ignore[no-any-return]
 
     def baseline(self, targets: OneHot, rows: Array, weight: Array | None) -> float:
-        count = np.bincount(
-            targets.codes[rows], None if weight is None else weight[rows], self.n_outputs
-        )
+        count = self._count(targets, rows, weight)
         return _entropy(count / count.sum(), self.label_smoothing)
 
     def check_rows(self, targets: OneHot, rows: Array, cause: str) -> None:

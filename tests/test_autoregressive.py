@@ -362,6 +362,12 @@ def test_bad_parameters_are_refused(parameters, message):
         net(**parameters).fit(X, Y)
 
 
+def test_parts_of_an_epoch_are_bounded_with_their_targets():
+    source, target = np.ones((32, 2), np.uint16), np.ones((32, 10_000), np.uint16)
+    batches = StringBatches(source, target, batch_size=16)
+    assert batches._max_steps == 2**22 // (4 * 16 * 10_002)
+
+
 def test_auto_batch_size_is_small_for_few_samples():
     estimator = Seq2SeqRNN()
     estimator.decoder_ = "autoregressive"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -298,23 +299,15 @@ class TrainingRun:
         self, listener: keras.callbacks.CallbackList, watched: bool
     ) -> dict[str, float]:
         """Train on all batches, and return loss and metrics."""
-        model, steps = self.network.model, self.network.training
+        model = self.network.model
         logs: dict[str, float] = {}
-        model.reset_metrics()
-        with closing(steps.parts(self.batches, one_by_one=watched)) as parts:
-            for first, part in parts:
-                if watched:
-                    listener.on_train_batch_begin(first)
-                rates = None
-                if self.cycle is not None:
-                    current = float(model.optimizer.learning_rate)
-                    rates = self.cycle.next(len(part.extents), current)
-                logs, self.log.rate = steps(part, self.batches.batch_size, rates)
-                if watched:
-                    listener.on_train_batch_end(first, logs)
+        calls = self._calls("train", self.batches, listener, watched, self._next_rates)
+        with closing(calls):
+            for n_steps, logs, rate in calls:
+                self.log.rate = rate
                 self.best.check(logs["loss"])
                 if self.bar is not None:
-                    self.bar.advance(len(part.extents))
+                    self.bar.advance(n_steps)
                 if model.stop_training:
                     break
         return logs
@@ -323,19 +316,40 @@ class TrainingRun:
         self, batches: BatchGenerator, listener: keras.callbacks.CallbackList, watched: bool
     ) -> dict[str, float]:
         """Evaluate on all batches, and return loss and metrics."""
-        steps = self.network.evaluation
         logs: dict[str, float] = {}
-        self.network.model.reset_metrics()
         listener.on_test_begin()
+        for _, so_far, _ in self._calls("test", batches, listener, watched):
+            logs = so_far
+        listener.on_test_end(logs)
+        return logs
+
+    def _calls(
+        self,
+        phase: str,
+        batches: BatchGenerator,
+        listener: keras.callbacks.CallbackList,
+        watched: bool,
+        rates: Callable[[int], Any] = lambda n_steps: None,
+    ) -> Generator[tuple[int, dict[str, float], float], None, None]:
+        """Run all batches; yield the steps of each call, the logs so far and the last rate."""
+        steps = self.network.training if phase == "train" else self.network.evaluation
+        begin, end = (getattr(listener, f"on_{phase}_batch_{when}") for when in ("begin", "end"))
+        self.network.model.reset_metrics()
         with closing(steps.parts(batches, one_by_one=watched)) as parts:
             for first, part in parts:
                 if watched:
-                    listener.on_test_batch_begin(first)
-                logs, _ = steps(part, batches.batch_size)
+                    begin(first)
+                n_steps = len(part.extents)
+                logs, rate = steps(part, batches.batch_size, rates(n_steps))
                 if watched:
-                    listener.on_test_batch_end(first, logs)
-        listener.on_test_end(logs)
-        return logs
+                    end(first, logs)
+                yield n_steps, logs, rate
+
+    def _next_rates(self, n_steps: int) -> Any:
+        """Return the learning rates of the next steps, None if no cycle sets them."""
+        if self.cycle is None:
+            return None
+        return self.cycle.next(n_steps, float(self.network.model.optimizer.learning_rate))
 
     def _best_iteration(self, callbacks: list[keras.callbacks.Callback]) -> int:
         if self.best.stops_early or self.best.diverged:

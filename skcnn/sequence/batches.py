@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._keras import tf
-from .._training.batches import PART_BYTES, BatchGenerator, Part
+from .._training.batches import BatchGenerator, Part
 
 Array = NDArray[Any]
 
@@ -45,11 +45,6 @@ class StringBatches(BatchGenerator):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self._read(index, index + 1).arrays
-
-    @property
-    def _max_steps(self) -> int:
-        """Maximum number of batches in a part."""
-        return max(1, PART_BYTES // int(8 * self.batch_size * self.X.shape[1]))
 
     def _read(self, start: int, stop: int) -> Part:
         """Read the batches from `start` to before `stop`."""
