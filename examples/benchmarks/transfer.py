@@ -149,13 +149,14 @@ def photos(root: Path, weights: str) -> None:
         "fine-tuned, by hand": tuned_by_hand(weights, net),
         "PretrainedClassifier": fitted(net),
     }
-    for name, score in ways.items():
-        means, seconds = [], []
-        for seed in SEEDS:
+    rows: dict[str, tuple[list, list]] = {name: ([], []) for name in ways}
+    for seed in SEEDS:
+        for name, score in ways.items():
             start = time.perf_counter()
-            means.append(np.mean([score(X, y, *fold, seed) for fold in folds(X, y, seed)]))
-            seconds.append(time.perf_counter() - start)
-        show(name, means, seconds)
+            rows[name][0].append(np.mean([score(X, y, *fold, seed) for fold in folds(X, y, seed)]))
+            rows[name][1].append(time.perf_counter() - start)
+    for name, row in rows.items():
+        show(name, *row)
 
 
 # Augmentation
