@@ -494,6 +494,46 @@ def test_resizing(tmp_path):
     np.testing.assert_array_equal(read[0], np.asarray(expected))
 
 
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_large_jpeg_files_are_decoded_at_a_smaller_scale(tmp_path, monkeypatch, resize, tag):
+    row, column = np.mgrid[:330, :517]
+    waves = np.sin(row / 9) * np.cos(column / 13)
+    pixels = np.stack([row / 2, 128 + 100 * waves, column / 3], -1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    path = str(tmp_path / "photo.jpg")
+    Image.fromarray(pixels).save(path, quality=90, exif=exif)
+    reading = {"shape": (64, 48, 3), "image_size": (64, 48), "resize": resize}
+    found = read_images([path], **reading).astype(float)
+    monkeypatch.setattr("skcnn.image.files.JPEG_GAP", 100)
+    whole = read_images([path], **reading)
+    difference = np.abs(found - whole)
+    assert difference.any()
+    assert difference.mean() < 2
+    assert difference.max() < 12
+
+
+@pytest.mark.parametrize("bound", [2**29, 0])
+def test_a_fit_keeps_pixels_that_fit_in_memory(folder, monkeypatch, bound):
+    root, pixels = folder
+    images = load_image_folder(root)
+    read = []
+    decode = ImageFiles._decode_into
+    monkeypatch.setattr(
+        ImageFiles, "_decode_into", lambda self, *args: (read.append(args[0]), decode(self, *args))
+    )
+    monkeypatch.setattr("skcnn.image.sizes.KEPT_BYTES", bound)
+    learned = net(epochs=3).fit(images.data, images.target)
+    assert (len(read) == len(set(read)) == 60) == bool(bound)
+    in_memory = net(epochs=3).fit(pixels, images.target)
+    assert learned.history_["loss"] == in_memory.history_["loss"]
+    read.clear()
+    learned.predict(images.data)
+    learned.predict(images.data)
+    assert len(read) == 120  # prediction reads every file once a call
+
+
 def png_of_size(width, height):
     """A PNG whose header claims a huge size."""
     return png(np.zeros((1, 1)), size=(height, width))
@@ -801,8 +841,9 @@ CHANGES = {
     ],
 )
 def test_files_that_change_during_training_are_named(
-    folder, tmp_path, change, where, augmentation
+    folder, tmp_path, monkeypatch, change, where, augmentation
 ):
+    monkeypatch.setattr("skcnn.image.sizes.KEPT_BYTES", 0)
     spoil, reason = CHANGES[change]
     shutil.copytree(folder[0], tmp_path / "copy")
     X, y = load_image_folder(tmp_path / "copy", return_X_y=True)

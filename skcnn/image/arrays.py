@@ -22,6 +22,7 @@ from .files import (
 )
 from .sizes import (
     WHITE,
+    LazyImages,
     check_resize,
     fill_values,
     in_parallel,
@@ -96,7 +97,7 @@ def _is_image(item: Any) -> bool:
     return isinstance(item, Image.Image) or (isinstance(item, np.ndarray) and item.ndim in (2, 3))
 
 
-class ImageArrays:
+class ImageArrays(LazyImages):
     """Images in memory with the interface of an array of images of one size.
 
     ``images[rows]`` resizes those rows in parallel and returns (n, height, width, channels).
@@ -125,8 +126,6 @@ class ImageArrays:
         If an item is not an image, or if dtypes differ; the message names the row.
     """
 
-    ndim = 4
-
     def __init__(
         self,
         images: Any,
@@ -154,10 +153,7 @@ class ImageArrays:
         self.limits = limits
         self._fill = fill_values(self.background, channels, limits or (0.0, 255.0))
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, rows: Any) -> Array:
+    def _read(self, rows: Any) -> Array:
         images = self.images[rows]
         out = np.empty((len(images), *self.shape[1:]), dtype=self.dtype)
         for _ in in_parallel(self._write, images, out):

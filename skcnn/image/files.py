@@ -17,7 +17,9 @@ from PIL import Image, UnidentifiedImageError
 
 from .sizes import (
     WHITE,
+    Box,
     Colour,
+    LazyImages,
     check_resize,
     fill_values,
     in_parallel,
@@ -54,6 +56,11 @@ BITS_PER_SAMPLE = 258
 # Pixel value of white for the dtypes with a fixed one.
 WHITES = {"uint8": 255.0, "uint16": 65535.0}
 
+# JPEG files can be decoded at 1/2, 1/4 and 1/8 of their size; what is decoded is at least this
+# factor larger than the target size. Files of 300 to 600 px are read at 96 px 1.9 times as fast
+# (1,097 and 586 a second), with a mean difference of 1 of 255 for drawings with sharp edges.
+JPEG_GAP = 1.5
+
 # Integers up to here are exact in float32.
 EXACT = 2**24
 
@@ -85,7 +92,7 @@ class Head(NamedTuple):
     dtype: str
 
 
-class ImageFiles:
+class ImageFiles(LazyImages):
     """Image files with the interface of the array of their pixels.
 
     ``files[rows]`` decodes those rows in parallel and returns (n, height, width, channels).
@@ -120,8 +127,6 @@ class ImageFiles:
         files.
     """
 
-    ndim = 4
-
     def __init__(
         self,
         paths: Any,
@@ -150,9 +155,6 @@ class ImageFiles:
         self._fill = self._padding(shape[-1])
         self.shape = (len(self.paths), *shape)
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def fingerprint(self) -> tuple[Any, ...]:
         """Return a fingerprint of the contents of the files and of how they are decoded."""
 
@@ -173,7 +175,7 @@ class ImageFiles:
             )
         return fill_values(self.background, channels, (0.0, WHITES.get(self.dtype.name, 1.0)))
 
-    def __getitem__(self, rows: Any) -> Array:
+    def _read(self, rows: Any) -> Array:
         paths = self.paths[rows]
         out = np.empty((len(paths), *self.shape[1:]), dtype=self.dtype)
         failed = _each_file(self._decode_into, paths, out)[1]
@@ -198,9 +200,10 @@ class ImageFiles:
         with _opened(path) as image:
             kind = kind_of(image)
             _check_dtype(kind, out.dtype.name)
+            box = None if self.resize is None else _reduce(image, (height, width))
             layers = layers_of(image, path, kind, channels, self.background)
             if self.resize is not None:
-                layers = resized(layers, (height, width), self.resize, self._fill)
+                layers = resized(layers, (height, width), self.resize, self._fill, box)
             _check_size(layers[0].size[::-1], (height, width))
             write_layers(layers, out)
 
@@ -408,6 +411,27 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged tags make Pillow raise exceptions of any type
         return 1
     return value if isinstance(value, int) and value in TURNS else 1
+
+
+def _reduce(image: Image.Image, size: tuple[int, int]) -> Box | None:
+    """Let a JPEG be decoded at the smallest scale of at least `JPEG_GAP` times the target size.
+
+    Returns the box of the picture in the turned image, whose last pixels may be partly outside;
+    None if the scale is 1.
+    """
+    height, width = (round(JPEG_GAP * side) for side in size)
+    if image.format not in ("JPEG", "MPO") or min(image.size) < 2 * min(height, width):
+        return None
+    orientation = _orientation(image)
+    drafted = image.draft(None, (height, width) if orientation >= 5 else (width, height))
+    if drafted is None:
+        return None
+    sides, ends = image.size, drafted[1][2:]
+    if orientation >= 5:
+        sides, ends = sides[::-1], ends[::-1]
+    left = sides[0] - ends[0] if orientation in (2, 3, 6, 7) else 0
+    top = sides[1] - ends[1] if orientation in (3, 4, 7, 8) else 0
+    return left, top, left + ends[0], top + ends[1]
 
 
 def _raw_mode(image: Image.Image) -> str:

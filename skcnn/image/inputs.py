@@ -263,6 +263,8 @@ class ImageInputs:
                 options = {"dtype": dtype, "check": y is not UNSET}
             images = kind(items, **self._learned_reading(), **options)
             self._check_range(images)
+            if y is not UNSET:
+                images.keep()
             return images, y
         # Also deletes feature_names_in_.
         checked = validate_data(self, rows, **self._given_targets(y))
@@ -272,6 +274,8 @@ class ImageInputs:
             raise ValueError(f"input_shape={given} and image_size={size} differ; set one of them.")
         images = kind(items, shape=self._read_shape(), **self._reading())
         self._learn_reading(images)
+        if y is not UNSET:
+            images.keep()  # every epoch reads them
         return images, y
 
     def _check_read_as_before(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
@@ -10,14 +11,18 @@ from typing import Any, TypeVar
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
 Size = tuple[int, int]
+Box = tuple[float, float, float, float]
 Result = TypeVar("Result")
 
 SIDES = ("height", "width", "channels")
+
+# Maximum bytes of pixels that are kept in memory between the epochs of a fit.
+KEPT_BYTES = 2**29
 
 WHITE = (255, 255, 255)
 
@@ -95,26 +100,36 @@ def fill_values(background: Colour, channels: int, limits: tuple[float, float]) 
     return pixel
 
 
-def _stretch(image: Image.Image, size: Size, fill: Any) -> Image.Image:
-    return image.resize(size, Image.Resampling.BILINEAR)
+def _stretch(image: Image.Image, size: Size, fill: Any, box: Box) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR, box)
 
 
-def _crop(image: Image.Image, size: Size, fill: Any) -> Image.Image:
-    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+def _crop(image: Image.Image, size: Size, fill: Any, box: Box) -> Image.Image:
+    # As PIL.ImageOps.fit, which takes no box.
+    left, top, right, bottom = box
+    width, height, ratio = right - left, bottom - top, size[0] / size[1]
+    if width / height >= ratio:
+        left += (width - ratio * height) / 2
+        right = left + ratio * height
+    else:
+        top += (height - width / ratio) / 2
+        bottom = top + width / ratio
+    return image.resize(size, Image.Resampling.BILINEAR, (left, top, right, bottom))
 
 
-def _pad(image: Image.Image, size: Size, fill: Any) -> Image.Image:
+def _pad(image: Image.Image, size: Size, fill: Any, box: Box) -> Image.Image:
     # ImageOps.pad would reduce a very long image to zero pixels.
-    scale = min(size[0] / image.width, size[1] / image.height)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    sides = box[2] - box[0], box[3] - box[1]
+    scale = min(size[0] / sides[0], size[1] / sides[1])
+    width, height = (max(1, round(side * scale)) for side in sides)
     padded = Image.new(image.mode, size, fill)
-    inner = image.resize((width, height), Image.Resampling.BILINEAR)
+    inner = image.resize((width, height), Image.Resampling.BILINEAR, box)
     padded.paste(inner, ((size[0] - width) // 2, (size[1] - height) // 2))
     return padded
 
 
 # Functions by the value of the parameter `resize`.
-RESIZE: dict[str, Callable[[Image.Image, Size, Any], Image.Image]] = {
+RESIZE: dict[str, Callable[[Image.Image, Size, Any, Box], Image.Image]] = {
     "stretch": _stretch,
     "crop": _crop,
     "pad": _pad,
@@ -141,7 +156,9 @@ def numeric_layers(values: Array, channels: int) -> list[Image.Image]:
     ]
 
 
-def resized(layers: list[Image.Image], size: Size, how: str, pixel: Array) -> list[Image.Image]:
+def resized(
+    layers: list[Image.Image], size: Size, how: str, pixel: Array, box: Box | None = None
+) -> list[Image.Image]:
     """Resize an image: one 8-bit image, or one float32 image per channel.
 
     Parameters
@@ -154,6 +171,8 @@ def resized(layers: list[Image.Image], size: Size, how: str, pixel: Array) -> li
         Change the aspect ratio, crop the longer side, or pad the shorter one.
     pixel : ndarray of shape (channels,)
         Pixel value of the padding.
+    box : tuple of (left, top, right, bottom), default=None
+        The part of the image to resize. None is the whole image.
 
     Returns
     -------
@@ -168,7 +187,10 @@ def resized(layers: list[Image.Image], size: Size, how: str, pixel: Array) -> li
         fills: list[Any] = [whole if len(whole) > 1 else whole[0]]
     else:
         fills = [float(value) for value in pixel]
-    return [RESIZE[how](layer, target, fill) for layer, fill in zip(layers, fills, strict=True)]
+    box = box or (0, 0, *layers[0].size)
+    return [
+        RESIZE[how](layer, target, fill, box) for layer, fill in zip(layers, fills, strict=True)
+    ]
 
 
 def write_layers(layers: list[Image.Image], out: Array) -> None:
@@ -189,3 +211,39 @@ def in_parallel(function: Callable[..., Result], *columns: Any) -> Iterator[Resu
     with ThreadPoolExecutor(n_threads) as pool:
         for results in pool.map(lambda run: list(map(function, *run)), runs):
             yield from results
+
+
+class LazyImages:
+    """Base class of images that are read in batches of rows.
+
+    A subclass has `shape` and `dtype`, and reads rows in ``_read``.
+    """
+
+    ndim = 4
+    shape: tuple[int, int, int, int]
+    dtype: Any
+    _kept: tuple[Array, Array] | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Array:
+        if self._kept is None:
+            return self._read(rows)
+        pixels, is_kept = self._kept
+        rows = np.arange(len(self))[rows]
+        missing = rows[~is_kept[rows]]
+        if len(missing):
+            pixels[missing] = self._read(missing)
+            is_kept[missing] = True
+        found: Array = pixels[rows]
+        return found
+
+    def keep(self) -> None:
+        """Keep the pixels that are read from now on, if all of them fit in `KEPT_BYTES`."""
+        if math.prod(self.shape) * self.dtype.itemsize <= KEPT_BYTES:
+            self._kept = np.empty(self.shape, self.dtype), np.zeros(len(self), dtype=bool)
+
+    def _read(self, rows: Any) -> Array:
+        """Read rows as an array of shape (n, height, width, channels)."""
+        raise NotImplementedError

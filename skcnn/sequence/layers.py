@@ -7,50 +7,15 @@ avoids the largest matrix product of Keras's recurrent layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .._keras import keras, tf
+from .recurrence import CELLS, attend, recur
 
 Tensor = Any
 
 # With more codes than this, a batch looks up few of the rows, so only these are multiplied.
 LARGE = 512
-
-# Added to the attention scores of padding.
-MASKED = -1e9
-
-
-def lstm_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """Compute the next state of an LSTM."""
-    i, f, g, o = tf.split(inputs + product, 4, axis=-1)
-    carry = tf.sigmoid(f) * state[1] + tf.sigmoid(i) * tf.tanh(g)
-    return [tf.sigmoid(o) * tf.tanh(carry), carry]
-
-
-def gru_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """Compute the next state of a GRU with the reset gate applied after the product."""
-    z, r, candidate = tf.split(inputs, 3, axis=-1)
-    from_z, from_r, from_candidate = tf.split(product, 3, axis=-1)
-    z = tf.sigmoid(z + from_z)
-    candidate = tf.tanh(candidate + tf.sigmoid(r + from_r) * from_candidate)
-    return [z * state[0] + (1 - z) * candidate]
-
-
-def simple_rnn_step(inputs: Tensor, product: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """Compute the next state of a fully connected recurrent layer."""
-    return [tf.tanh(inputs + product)]
-
-
-Step = Callable[[Tensor, list[Tensor], Tensor], list[Tensor]]
-
-# The step function of each cell, the number of parts of its kernels and of tensors in its state.
-# A step takes the inputs, the product of the last output with the recurrent kernel, and the state.
-CELLS: dict[str, tuple[Step, int, int]] = {
-    "lstm": (lstm_step, 4, 2),
-    "gru": (gru_step, 3, 1),
-    "simple_rnn": (simple_rnn_step, 1, 1),
-}
 
 
 class CodeLayer(keras.layers.Layer):
@@ -141,40 +106,11 @@ class CodeLayer(keras.layers.Layer):
         flat = tf.matmul(tf.reshape(found, (-1, self.embedding_size)), kernel) + bias
         return tf.reshape(flat, (*tf.unstack(tf.shape(codes)), self.width))
 
-    def recur(self, inputs: Tensor, kernel: Tensor, state: list[Tensor]) -> Tensor:
-        """Run the cell over the first axis of its inputs and return its outputs."""
-
-        def step(now: Tensor, state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            state = self.step_function(now, tf.matmul(state[0], kernel), state)
-            return state, state[:1]
-
-        return run_steps(step, inputs, state, 1)[0]
-
     def drop(self, values: Tensor) -> Tensor:
         shape = (1, *(None for _ in values.shape[1:]))
         return keras.random.dropout(
             values, self.dropout, noise_shape=shape, seed=self.seed_generator
         )
-
-
-def run_steps(
-    step: Callable[[Tensor, list[Tensor]], tuple[list[Tensor], list[Tensor]]],
-    inputs: Tensor,
-    state: list[Tensor],
-    n_outputs: int,
-) -> list[Tensor]:
-    """Run a step over the first axis of its inputs and return the stacked outputs."""
-    n_steps = tf.shape(inputs)[0]
-    given = tf.TensorArray(inputs.dtype, n_steps, element_shape=inputs.shape[1:]).unstack(inputs)
-    arrays = [tf.TensorArray(inputs.dtype, n_steps) for _ in range(n_outputs)]
-
-    def body(time: Tensor, state: list[Tensor], arrays: list[Any]) -> tuple[Any, ...]:
-        state, outputs = step(given.read(time), state)
-        arrays = [array.write(time, out) for array, out in zip(arrays, outputs, strict=True)]
-        return time + 1, state, arrays
-
-    _, _, arrays = tf.while_loop(lambda time, *_: time < n_steps, body, (0, state, arrays))
-    return [array.stack() for array in arrays]
 
 
 def project(values: Tensor, kernel: Any, bias: Any) -> Tensor:
@@ -266,7 +202,7 @@ class Encoder(CodeLayer):
         stacked = tf.stack(inputs, 1)
         kernel = tf.stack([tf.convert_to_tensor(kernel) for kernel in kernels])
         zeros = tf.zeros((self.n_directions, tf.shape(stacked)[2], self.units), stacked.dtype)
-        return self.recur(stacked, kernel, [zeros] * self.n_states)
+        return recur(self.step_function, stacked, kernel, [zeros] * self.n_states)[0]
 
 
 class AttentionDecoder(CodeLayer):
@@ -330,13 +266,13 @@ class AttentionDecoder(CodeLayer):
         previous = tf.transpose(tf.pad(codes[:, :-1], [[0, 0], [1, 0]]))
         inputs = self.look_up(previous, self.embeddings, self.kernel, self.bias, training)
         context, *states = self.initial_state(keys, start)
-        step = self._attending_step(keys, mask)
-        first = [context, *states[: self.n_states]]
-        outputs, contexts, _ = run_steps(step, inputs, first, 3)
+        first, within = [*states[: self.n_states], context], tf.cast(mask, keys.dtype)
+        outputs, contexts = recur(self.step_function, inputs, self._kernel(), first, keys, within)
         top = tf.concat([outputs, contexts], -1)
         for number, (kernel, recurrent, bias) in enumerate(self.cells, 1):
             state = states[number * self.n_states : (number + 1) * self.n_states]
-            top = self.recur(project(top, kernel, bias), tf.convert_to_tensor(recurrent), state)
+            given, recurrent = project(top, kernel, bias), tf.convert_to_tensor(recurrent)
+            (top,) = recur(self.step_function, given, recurrent, state)
         if self.cells:
             top = tf.concat([top, contexts], -1)
         size = self.units + keys.shape[-1]
@@ -348,9 +284,11 @@ class AttentionDecoder(CodeLayer):
         """Run one step; return output and context, the next state and the attention."""
         inputs = self.look_up(codes[None], self.embeddings, self.kernel, self.bias, False)[0]
         n_states = self.n_states
-        first = state[: 1 + n_states]
-        first, (output, context, attention) = self._attending_step(keys, mask)(inputs, first)
-        new, top = first, tf.concat([output, context], -1)
+        context, *first = state[: 1 + n_states]
+        product = tf.matmul(tf.concat([first[0], context], -1), self._kernel())
+        first = self.step_function(inputs, product, first)
+        context, attention = attend(first[0], keys, tf.cast(mask, keys.dtype))
+        new, top = [context, *first], tf.concat([first[0], context], -1)
         for number, (kernel, recurrent, bias) in enumerate(self.cells, 1):
             own = state[1 + number * n_states : 1 + (number + 1) * n_states]
             product = tf.matmul(own[0], recurrent)
@@ -360,20 +298,5 @@ class AttentionDecoder(CodeLayer):
             top = tf.concat([top, context], -1)
         return top, new, attention
 
-    def _attending_step(self, keys: Tensor, mask: Tensor) -> Any:
-        kernel = tf.concat([self.recurrent_kernel, self.context_kernel], 0)
-        bias = tf.cast(tf.where(mask, 0.0, MASKED), keys.dtype)
-        within = tf.cast(mask, keys.dtype)
-
-        def step(now: Tensor, state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            context, output, *others = state
-            product = tf.matmul(tf.concat([output, context], -1), kernel)
-            new = self.step_function(now, product, [output, *others])
-            scores = tf.linalg.matvec(keys, new[0]) + bias
-            # TensorFlow's cost model needs a known rank.
-            attention = tf.nn.softmax(tf.ensure_shape(scores, (None, None)))
-            attention *= within  # in an empty string all is padding
-            context = tf.linalg.matvec(keys, attention, transpose_a=True)
-            return [context, *new], [new[0], context, attention]
-
-        return step
+    def _kernel(self) -> Tensor:
+        return tf.concat([self.recurrent_kernel, self.context_kernel], 0)
