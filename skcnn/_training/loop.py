@@ -27,7 +27,7 @@ from .callbacks import (
 from .checkpoint import Checkpoint, Saved
 from .division import Division, Samples
 from .network import CompiledNetwork, State
-from .optimizers import SCHEDULES
+from .optimizers import SCHEDULES, current_rate
 from .scoring import ValidationScore
 from .tasks import EpochTasks
 
@@ -185,7 +185,7 @@ class TrainingRun:
     ) -> bool:
         """Train; return False if interrupted."""
         network, settings = self.network, self.network.settings() if callbacks else None
-        self.learning_rate = float(optimizer.learning_rate)
+        self.learning_rate = current_rate(optimizer)
         own: list[keras.callbacks.Callback] = [RetraceChanged(network)] if callbacks else []
         if isinstance(schedule, str) and schedule in SCHEDULES:
             self.cycle = self._cycle(schedule, optimizer, watched=bool(callbacks))
@@ -244,10 +244,10 @@ class TrainingRun:
         n_batches = len(self.batches)
         return LearningRateCycle(
             SCHEDULES[schedule],
-            float(optimizer.learning_rate),
+            current_rate(optimizer),
             (self.last - self.first) * n_batches,
             (self.done - self.first) * n_batches,
-            float(self.network.optimizer.learning_rate) if watched else None,
+            current_rate(self.network.optimizer) if watched else None,
         )
 
     def _loop(self, callbacks: list[keras.callbacks.Callback], verbose: int) -> bool:
@@ -349,7 +349,7 @@ class TrainingRun:
         """Return the learning rates of the next steps, None if no cycle sets them."""
         if self.cycle is None:
             return None
-        return self.cycle.next(n_steps, float(self.network.model.optimizer.learning_rate))
+        return self.cycle.next(n_steps, current_rate(self.network.model.optimizer))
 
     def _best_iteration(self, callbacks: list[keras.callbacks.Callback]) -> int:
         if self.best.stops_early or self.best.diverged:

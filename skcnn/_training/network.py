@@ -23,7 +23,7 @@ from .._files.archive import KERAS_CLASSES, Keyed, LoadError
 from .._files.registry import LOADABLE
 from .._keras import keras, tf
 from .._keras_compat import skip_gradient_sum
-from .optimizers import scale_rates
+from .optimizers import current_rate, scale_rates
 from .steps import CompiledSteps
 
 Array = NDArray[Any]
@@ -159,7 +159,7 @@ class CompiledNetwork:
         """Copy the learning rate and the weight decay of an optimizer of the same class."""
         # A Keras schedule is part of the traced step.
         if not isinstance(optimizer.get_config()["learning_rate"], dict):
-            self.optimizer.learning_rate = float(optimizer.learning_rate)
+            self.optimizer.learning_rate = current_rate(optimizer)
         if optimizer.weight_decay:
             self.optimizer.weight_decay.assign(optimizer.weight_decay)
 

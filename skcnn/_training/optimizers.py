@@ -116,6 +116,11 @@ OPTIMIZERS = {
 } | {"muon": Muon}
 
 
+def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """Return the learning rate of an optimizer, which may be one on several devices."""
+    return float(optimizer.learning_rate.numpy())
+
+
 def check_routed(optimizer: Any, routed: dict[str, Any]) -> None:
     """Check that the optimizer has the arguments that are routed to it."""
     if not (inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer)):
@@ -189,7 +194,7 @@ def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule:
     name = optimizer.__name__.lower()
     rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
     # A fixed name, as TensorFlow keeps memory for every new name of a variable.
-    return rates[name] if name in rates else float(optimizer(name="optimizer").learning_rate)
+    return rates[name] if name in rates else current_rate(optimizer(name="optimizer"))
 
 
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -97,7 +97,9 @@ def compile_key(
     fixed = json.dumps([settings, losses], sort_keys=True, default=repr)
     # A network that was built without the values of keyed arguments cannot start a fit.
     network = plan.without_values(), plan.has_values
-    return *network, type(optimizer), type(loss), fixed, tuple(metrics)
+    # Variables are on the devices of the strategy in whose scope they were created.
+    strategy = tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
+    return *network, type(optimizer), type(loss), fixed, tuple(metrics), strategy
 
 
 class StatelessCall:

@@ -101,7 +101,7 @@ class CompiledSteps:
 
     def _trace(self, part: Part, sets_rate: bool) -> Callable[..., Any]:
         model, optimizer = self.model, self.model.optimizer
-        step = model.train_step if self.trains else model.test_step
+        step = _on_all_devices(model.train_step if self.trains else model.test_step, part.cut)
 
         def run(arrays: Any, extents: Any, batch_size: Any, rates: Any) -> Any:
             n_steps, n_rows = tf.shape(extents)[0], tf.shape(tf.nest.flatten(arrays)[0])[0]
@@ -113,8 +113,8 @@ class CompiledSteps:
                     optimizer.learning_rate = rates[index]
                 if self.trains:
                     rate = tf.convert_to_tensor(optimizer.learning_rate)
-                logs = step(part.cut(arrays, rows, extents[index]))
-                return index + 1, rate, tf.math.is_finite(logs["loss"])
+                loss = step(arrays, rows, extents[index])
+                return index + 1, rate, tf.math.is_finite(loss)
 
             _, rate, _ = tf.while_loop(
                 lambda index, _, is_finite: tf.logical_and(index < n_steps, is_finite),
@@ -129,3 +129,27 @@ class CompiledSteps:
         return tf.function(run, autograph=False).get_concrete_function(  # type: ignore[no-any-return]
             part.signature, integers, tf.TensorSpec((), tf.int32), floats
         )
+
+
+def _on_all_devices(step: Callable[..., Any], cut: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs a step on some rows, and returns the loss.
+
+    Under a strategy of ``tf.distribute`` each device gets its share of the rows.
+    """
+    if not tf.distribute.has_strategy():
+        return lambda arrays, rows, extent: step(cut(arrays, rows, extent))["loss"]
+    strategy = tf.distribute.get_strategy()
+
+    def run(arrays: Any, rows: slice, extent: Any) -> Any:
+        def on_one() -> Any:
+            device = tf.distribute.get_replica_context().replica_id_in_sync_group
+            n_rows, n_devices = rows.stop - rows.start, strategy.num_replicas_in_sync
+            # At least one row each, as there is no mean loss of none.
+            first = tf.minimum(device * n_rows // n_devices, n_rows - 1)
+            last = tf.maximum((device + 1) * n_rows // n_devices, first + 1)
+            share = slice(rows.start + first, rows.start + last)
+            return step(cut(arrays, share, extent))["loss"]
+
+        return strategy.reduce("MEAN", strategy.run(on_one), axis=None)
+
+    return run

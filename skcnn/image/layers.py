@@ -47,6 +47,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         # The operation returns the unbiased variance, Keras stores the biased one.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance *= (count - 1) / count
+        if tf.distribute.has_strategy():  # else the statistics of the devices would drift apart
+            context = tf.distribute.get_replica_context()
+            mean, variance = context.all_reduce("MEAN", [mean, variance])
         share = 1 - self.momentum
         if self.steps_done is not None:
             share = tf.maximum(share, 9 / (10 + tf.cast(self.steps_done(), tf.float32)))

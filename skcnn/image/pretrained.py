@@ -18,6 +18,7 @@ from .._keras import keras, tf
 from .._training.callbacks import ProgressBar
 from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights
+from .._training.optimizers import current_rate
 from .._training.pool import forward, predict_in_parts
 from .backbones import build_head, build_pretrained, starting_weights
 from .classifier import ImageClassifier, OwnClassifierParameters
@@ -239,7 +240,7 @@ class PretrainedTraining(_Part):
         """Train the head and the top of the network."""
         slower = self._make_optimizer(training.schedule)
         if not isinstance(slower.get_config()["learning_rate"], dict):
-            slower.learning_rate = FINE_SHARE * float(slower.learning_rate)
+            slower.learning_rate = FINE_SHARE * current_rate(slower)
         self._train_images(dataclasses.replace(training, optimizer=slower), plan)
 
     def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
