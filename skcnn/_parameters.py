@@ -80,7 +80,7 @@ class OptimizerParameters(TypedDict, total=False):
 class OwnTrainingParameters(TypedDict, total=False):
     """Types of the parameters of `KerasEstimator` itself."""
 
-    epochs: int
+    epochs: int | str
     batch_size: int | str
     optimizer: Optimizer
     learning_rate: float | None
@@ -100,7 +100,7 @@ class OwnTrainingParameters(TypedDict, total=False):
 
 # The values that the parameters of `KerasEstimator` may have.
 TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
-    "epochs": [Interval(Integral, 1, None, closed="left")],
+    "epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "optimizer": [StrOptions(set(OPTIMIZERS)), keras.optimizers.Optimizer, type],
     "learning_rate": [Interval(Real, 0, None, closed="neither"), None],

@@ -7,6 +7,8 @@ class, and a fit that seeds the whole process.
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 from collections.abc import Callable
 from typing import Any, ClassVar, Self, Unpack
@@ -49,8 +51,9 @@ from .heads import Head
 
 Array = NDArray[Any]
 
-# What determines the batch size "auto".
+# What determines the batch size "auto", and the number of epochs "auto".
 N_BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 16, 8, 128
+N_EPOCHS, LEAST_STEPS = 20, 640
 
 
 class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
@@ -100,7 +103,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     def __init__(
         self,
         *,
-        epochs: int = 20,
+        epochs: int | str = "auto",
         batch_size: int | str = "auto",
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
@@ -184,9 +187,21 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
         """Choose the training precision for these data if `precision` is "auto"."""
         return "float32"
 
-    def _n_epochs(self) -> int:
-        """Return the number of epochs of a fit that does not stop early."""
-        return self.epochs
+    @property
+    def _least_steps(self) -> int:
+        """The least number of training steps with the number of epochs "auto"."""
+        return LEAST_STEPS
+
+    def _all_epochs(self, n_epochs: int) -> int:
+        """Return the number of epochs of all phases of a fit, given the one of `epochs`."""
+        return n_epochs
+
+    def _n_epochs(self, n_samples: int) -> int:
+        """Return the number of passes over `n_samples` training samples."""
+        if self.epochs == "auto":
+            n_batches = math.ceil(n_samples / self._samples_per_step(n_samples))
+            return max(N_EPOCHS, math.ceil(self._least_steps / n_batches))
+        return int(self.epochs)
 
     def _batch_limits(self) -> tuple[int, int, int]:
         """Return how many batches an epoch of few samples has, and the limits of their sizes.
@@ -283,17 +298,16 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             early_stopping=self.early_stopping,
             scoring=self.scoring,
         )
-        tasks = begin_tasks(self, X, y, sample_weight)
         with reserved(self.checkpoint_dir), learning(self) as learner:
-            learner._tasks = tasks
             reset = not (self.warm_start and learner.__sklearn_is_fitted__())
             samples = learner._samples(X, y, sample_weight, reset=reset)
             samples.groups = check_groups(groups, len(samples.X))
             samples.validation = check_validation_set(
                 learner._check_data, X_val, y_val, sample_weight_val
             )
-            learner._train(samples, reset, self.epochs, self.learning_rate_schedule)
-            del learner._tasks
+            begin = functools.partial(begin_tasks, self, X, y, sample_weight)
+            learner._train(samples, reset, self.learning_rate_schedule, begin)
+            tasks = vars(learner).pop("_tasks")
             if tasks is not None:
                 tasks.end(learner)
         return self
@@ -325,7 +339,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
         with learning(self) as learner:
             reset = not learner.__sklearn_is_fitted__()
             samples = learner._samples(X, y, sample_weight, reset=reset, classes=classes)
-            learner._train(samples, reset, 1, schedule, resumable=False)
+            learner._train(samples, reset, schedule)
         return self
 
     def _samples(
@@ -339,15 +353,23 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
         return Samples(inputs, targets, (X, y), sample_weight, weight, rows)
 
     def _train(
-        self, samples: Samples, reset: bool, epochs: int, schedule: Any, resumable: bool = True
+        self,
+        samples: Samples,
+        reset: bool,
+        schedule: Any,
+        begin: Callable[[int], EpochTasks | None] | None = None,
     ) -> None:
-        """Divide the samples, build or reuse a network, train it, and store the result."""
+        """Divide the samples, build or reuse a network, train it, and store the result.
+
+        `begin` begins the task of a fit, given its number of epochs; None is ``partial_fit``.
+        """
+        is_whole = begin is not None
         check_not_forked()
         check_floatx()
         X, head = samples.X, self._head
         self.precision_ = self._choose_precision(X) if self.precision == "auto" else self.precision
         seed, checkpoint = draw_seed(self.random_state), None
-        if self.checkpoint_dir is not None and resumable:
+        if self.checkpoint_dir is not None and is_whole:
             identity = self._identity(samples, reset, seed)
             checkpoint = Checkpoint(self.checkpoint_dir, identity, seed)
             seed = checkpoint.seed
@@ -358,10 +380,15 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
         )
 
         fraction = self.validation_fraction if self.early_stopping else None
+        division = divide(samples, head, fraction, split_seed)
+        epochs = 1
+        if begin is not None:
+            epochs = self._n_epochs(len(division.rows))
+            self._tasks = begin(self._all_epochs(epochs))
         self._train_network(
             Training(
                 samples,
-                divide(samples, head, fraction, split_seed),
+                division,
                 reset=reset,
                 epochs=epochs,
                 schedule=schedule,
@@ -369,7 +396,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
                 checkpoint=checkpoint,
                 build_seed=integer_seed(build_seed),
                 order_seed=integer_seed(order_seed),
-                is_whole=resumable,
+                is_whole=is_whole,
             )
         )
 

@@ -50,11 +50,13 @@ class EpochTasks(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def begin_tasks(estimator: Any, X: Any, y: Any, sample_weight: Any) -> EpochTasks | None:
+def begin_tasks(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, n_epochs: int
+) -> EpochTasks | None:
     """Begin the task of a fit, whose subtasks are its epochs; None without callbacks."""
     if not {"_skl_callbacks", "_parent_callback_ctx"} & vars(estimator).keys():
         return None
-    context = estimator._init_callback_context(max_subtasks=estimator._n_epochs())
+    context = estimator._init_callback_context(max_subtasks=n_epochs)
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
     tasks = EpochTasks(estimator, context, {"X": X, "y": y, "metadata": metadata})
     context.call_on_fit_task_begin(estimator=estimator, **tasks.data)

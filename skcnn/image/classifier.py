@@ -46,7 +46,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``, ``DROPOUT-p``,
         ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output layer). ``[...]*n``
         repeats.
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -89,9 +89,10 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -243,7 +244,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         self,
         architecture: str = VGG_LITE,
         *,
-        label_smoothing: float = 0.0,
+        label_smoothing: float = 0.1,
         class_weight: dict[Any, float] | str | None = None,
         **parameters: Unpack[ImageParameters],
     ) -> None:

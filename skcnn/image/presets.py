@@ -22,7 +22,7 @@ class FeedForward(Preset):
 
     Parameters
     ----------
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -65,9 +65,10 @@ class FeedForward(Preset):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -204,7 +205,7 @@ class MiniCNN(Preset):
 
     Parameters
     ----------
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -247,9 +248,10 @@ class MiniCNN(Preset):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -386,7 +388,7 @@ class StackedCNN(Preset):
 
     Parameters
     ----------
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -429,9 +431,10 @@ class StackedCNN(Preset):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -570,7 +573,7 @@ class VGGLite(Preset):
 
     Parameters
     ----------
-    label_smoothing : float, default=0.0
+    label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -613,9 +616,10 @@ class VGGLite(Preset):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -807,9 +811,10 @@ class SpeedNet(Preset):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=10
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default=10
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.

@@ -182,8 +182,8 @@ class PretrainedTraining(_Part):
             )
         return self.frozen_epochs, training.epochs if tunes else 0
 
-    def _n_epochs(self) -> int:
-        return self.frozen_epochs + (self.epochs if self.trainable != 0 else 0)
+    def _all_epochs(self, n_epochs: int) -> int:
+        return self.frozen_epochs + (n_epochs if self.trainable != 0 else 0)
 
     def _augments(self) -> bool:
         augmentation = self.augmentation
@@ -411,10 +411,10 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=5
+    epochs : int or "auto", default=5
         Number of passes over the training data in the second phase, in which the backbone is
-        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
-        always makes one.
+        trained, too, at least 1. "auto" is 20, and more for few samples, for at least 640 training
+        steps. With `warm_start` every ``fit`` adds as many; ``partial_fit`` always makes one.
     batch_size : int or "auto", default=32
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.
@@ -570,7 +570,7 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         **ImageClassifier._parameter_constraints,
         **PretrainedTraining._pretrained_constraints,
     }
-    _defaults = PRETRAINED_DEFAULTS
+    _defaults: ClassVar[Any] = {**PRETRAINED_DEFAULTS, "label_smoothing": 0.0}
     architecture = "FCS"  # unused, as are the next two
     batch_norm = False
     standardize = False
@@ -658,10 +658,10 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=5
+    epochs : int or "auto", default=5
         Number of passes over the training data in the second phase, in which the backbone is
-        trained, too, at least 1. With `warm_start` every ``fit`` adds as many; ``partial_fit``
-        always makes one.
+        trained, too, at least 1. "auto" is 20, and more for few samples, for at least 640 training
+        steps. With `warm_start` every ``fit`` adds as many; ``partial_fit`` always makes one.
     batch_size : int or "auto", default=32
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.

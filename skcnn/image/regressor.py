@@ -76,9 +76,10 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         by one pixel to the upper left and to the lower right, with weight 1/4 each; borders are
         mirrored. Triples the time of prediction, also that of `flip_averaging`. Affects neither
         training nor the metrics in `history_`.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps. With `warm_start` every ``fit`` adds as many;
+        ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 128, and less for fewer than 2,048
         samples, down to 8, so that an epoch has about 16 steps.

@@ -92,15 +92,17 @@ class CodeLayer(keras.layers.Layer):
         self, codes: Tensor, embeddings: Any, kernel: Any, bias: Any, training: bool
     ) -> Tensor:
         """Return the inputs of the cell for codes of shape (n_steps, n_rows)."""
-        kernel, bias = tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
+        kernel, bias = _dense(tf.convert_to_tensor(kernel)), tf.convert_to_tensor(bias)
+        dropped, is_small = training and self.dropout, self.n_codes <= LARGE
         if self.embedding_size is None:
+            if not dropped and is_small:
+                return tf.gather(kernel + bias, codes)
             found = tf.gather(kernel, codes)
-            return bias + (self.drop(found) if training and self.dropout else found)
+            return bias + (self.drop(found) if dropped else found)
         embeddings = tf.convert_to_tensor(embeddings)
-        dropped = training and self.dropout
-        if not dropped and self.n_codes <= LARGE:
+        if not dropped and is_small:
             return tf.gather(tf.matmul(embeddings, kernel) + bias, codes)
-        found = tf.gather(embeddings, codes)
+        found = tf.gather(_dense(embeddings), codes)
         if dropped:
             found = self.drop(found)
         flat = tf.matmul(tf.reshape(found, (-1, self.embedding_size)), kernel) + bias
@@ -118,6 +120,11 @@ def project(values: Tensor, kernel: Any, bias: Any) -> Tensor:
     kernel = tf.convert_to_tensor(kernel)
     flat = tf.matmul(tf.reshape(values, (-1, kernel.shape[0])), kernel)
     return tf.reshape(flat + bias, tf.concat([tf.shape(values)[:-1], kernel.shape[1:]], 0))
+
+
+def _dense(table: Tensor) -> Tensor:
+    """Give a table a dense gradient if several devices sum it, as they cannot sum sparse ones."""
+    return table * 1.0 if tf.distribute.has_strategy() else table
 
 
 def _swap(values: Tensor) -> Tensor:

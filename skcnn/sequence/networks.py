@@ -43,6 +43,8 @@ class Decoder:
         fixed lengths all at once.
     steps_an_epoch : int
         Approximate number of training steps per epoch for few samples.
+    least_steps : int
+        Least number of training steps with the number of epochs "auto".
     defaults : dict of str to object
         The values of "auto". Parameters that are not included have no effect with this decoder.
     """
@@ -51,6 +53,7 @@ class Decoder:
     size: Callable[..., tuple[int, int]]
     autoregressive: bool = False
     steps_an_epoch: int = 0
+    least_steps: int = 640
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
@@ -312,6 +315,7 @@ DECODERS = {
         _size_of_autoregressive,
         autoregressive=True,
         steps_an_epoch=256,
+        least_steps=10_000,
         defaults={
             "reverse_input": False,
             "bidirectional": True,

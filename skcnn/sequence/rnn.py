@@ -97,9 +97,10 @@ class Seq2SeqRNN(KerasEstimator):
         predicted string. Needs validation data.
     label_smoothing : float, default=0.0
         Share of the target, in [0, 1), that is spread evenly over all characters.
-    epochs : int, default=20
-        Number of passes over the training data, at least 1. With `warm_start` every ``fit`` adds
-        as many; ``partial_fit`` always makes one.
+    epochs : int or "auto", default="auto"
+        Number of passes over the training data, at least 1. "auto" is 20, and more for few
+        samples, for at least 640 training steps, or 10,000 with ``decoder="autoregressive"``. With
+        `warm_start` every ``fit`` adds as many; ``partial_fit`` always makes one.
     batch_size : int or "auto", default="auto"
         Samples per training step, at least 1. "auto" is 64; with ``decoder="autoregressive"`` it
         is smaller for fewer than 16,000 samples, down to 8, so that an epoch has about 256 steps.
@@ -561,6 +562,10 @@ class Seq2SeqRNN(KerasEstimator):
 
     def _batch_limits(self) -> tuple[int, int, int]:
         return self._kind.steps_an_epoch, *BATCH_LIMITS
+
+    @property
+    def _least_steps(self) -> int:
+        return self._kind.least_steps
 
     def _check_data(
         self, X: Any, y: Any, sample_weight: Any = None, *, reset: bool, classes: Any = None
