@@ -27,7 +27,20 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_ext", "_templates", "inventories", "pictures"]
+# make draft: pages as they are, without anything that is run.
+DRAFT = "SKCNN_DRAFT" in os.environ
+if DRAFT:
+    extensions[0] = "no_pictures"
+    suppress_warnings = ["myst-nb.lexer"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_templates",
+    "gallery/*.ipynb",  # pages are made of the .rst
+    "inventories",
+    "pictures",
+    "sg_execution_times.rst",
+]
 templates_path = ["_templates"]
 
 # Examples
@@ -46,14 +59,14 @@ sphinx_gallery_conf = {
 }
 
 # Pictures of the guide
-plot_formats = [("png", 110)]
-plot_html_show_formats = False
-plot_html_show_source_link = False
-plot_include_source = False
-plot_rcparams = {"font.size": 9}
+if not DRAFT:
+    plot_formats = [("png", 110)]
+    plot_html_show_formats = False
+    plot_html_show_source_link = False
+    plot_rcparams = {"font.size": 9}
 
 # The getting-started page is a notebook, which nbclient runs when the page is built.
-nb_execution_mode = "force"
+nb_execution_mode = "off" if DRAFT else "force"
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 nb_merge_streams = True
@@ -62,12 +75,23 @@ myst_enable_extensions = ["colon_fence"]
 
 # Reference
 autosummary_generate = True
+# The pages of classes describe the methods that are not inherited from scikit-learn.
+autosummary_context = {
+    "own_methods": {
+        f"skcnn.{name}": [
+            method
+            for method, value in inspect.getmembers(getattr(skcnn, name), inspect.isroutine)
+            if not method.startswith("_")
+            and (getattr(value, "__module__", None) or "").startswith("skcnn")
+        ]
+        for name in skcnn.__all__
+    }
+}
 autodoc_typehints = "none"  # the docstrings have the types
 doctest_default_flags = doctest.NORMALIZE_WHITESPACE
 doctest_test_doctest_blocks = "default"
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
-maximum_signature_line_length = 88
 
 # Without a connection the links are those of the lists in inventories/, as always for Keras.
 for each in ("keras", "numpy", "sklearn"):
@@ -128,7 +152,9 @@ html_context = {
     "default_mode": "auto",
     # Generated pages are edited where they are generated from.
     "module_of": {
-        f"api/skcnn.{name}.rst": source_of(name) for name in skcnn.__all__ if name != "TRUSTED_TYPES"
+        f"api/skcnn.{name}.rst": source_of(name)
+        for name in skcnn.__all__
+        if name != "TRUSTED_TYPES"
     },
     "edit_page_provider_name": "GitHub",
     "edit_page_url_template": "https://github.com/skcnn/skcnn/edit/main/"

@@ -82,7 +82,8 @@ def history_html(history: Mapping[str, Sequence[float]]) -> str:
     return (
         f'<details class="skcnn-history" open><summary>{count}: {last}</summary>'
         f'<svg width="300" height="80" role="img" aria-label="Losses of {count}">'
-        f'{"".join(curves)}</svg><div>{", ".join(key)} from {low:.3g} to {high:.3g}</div></details>'
+        f"{''.join(curves)}</svg>"
+        f"<div>{', '.join(key)} from {low:.3g} to {high:.3g}</div></details>"
     )
 
 

@@ -4,7 +4,8 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skcnn import ImageAugmenter, MiniCNN, StackedCNN, load_digit_images
+
+from skcnn import MiniCNN, StackedCNN, load_digit_images
 
 warnings.simplefilter("ignore")
 X, y = load_digit_images(return_X_y=True)
@@ -17,7 +18,9 @@ shuffled = rng.permutation(y[many])
 runs = {
     "Goes well": (StackedCNN(epochs=15), X[many], y[many], X_val, y_val),
     "Learned by heart": (
-        StackedCNN(epochs=50, learning_rate_schedule="constant", learning_rate=0.001, batch_norm=False),
+        StackedCNN(
+            epochs=50, learning_rate_schedule="constant", learning_rate=0.001, batch_norm=False
+        ),
         X[few], y[few], X_val, y_val,
     ),
     "Learning rate too high": (
@@ -41,7 +44,9 @@ for ax, (title, (net, *data)) in zip(axes.ravel(), runs.items(), strict=True):
     ax.plot(epochs, net.history_["loss"], color="#1f5f99", label="training loss")
     ax.plot(epochs, net.history_["val_loss"], color="#d55e00", label="validation loss")
     ax.axhline(np.log(10), color="0.6", linewidth=1, linestyle=":", label="guessing")
-    ax.set_title(f"{title}\nvalidation accuracy {net.history_['val_accuracy'][-1]:.2f}", fontsize=10)
+    ax.set_title(
+        f"{title}\nvalidation accuracy {net.history_['val_accuracy'][-1]:.2f}", fontsize=10
+    )
     ax.set_ylim(0, min(6, 1.1 * max(net.history_["val_loss"] + [2.5])))
     ax.grid(alpha=0.3)
 for ax in axes[1]:

@@ -2,9 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skcnn import MiniCNN, load_digit_images
 from sklearn.metrics import precision_score, recall_score
 from sklearn.model_selection import train_test_split
+
+from skcnn import MiniCNN, load_digit_images
 
 X, y = load_digit_images(return_X_y=True)
 rows = np.isin(y, [1, 8])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import skcnn
 from sklearn.model_selection import train_test_split
+
+import skcnn
 
 sys.path.insert(0, str(Path(skcnn.__file__).parents[1] / "examples"))
 from sample_photos import make_photo_folder, pretrained
@@ -26,7 +27,9 @@ probability = net.predict_proba(X_test)
 predicted = net.classes_[probability.argmax(axis=1)]
 
 # Photos of every class in turn.
-order = np.argsort([np.sum(y_test[:row] == y_test[row]) for row in range(len(y_test))], kind="stable")
+order = np.argsort(
+    [np.sum(y_test[:row] == y_test[row]) for row in range(len(y_test))], kind="stable"
+)
 images = skcnn.ImageAugmenter().transform(list(X_test[order[:12]]), image_size=160, resize="pad")
 figure, axes = plt.subplots(2, 6, figsize=(10.5, 3.9), layout="constrained")
 for ax, row, image in zip(axes.ravel(), order, images, strict=False):
@@ -39,8 +42,8 @@ for ax, row, image in zip(axes.ravel(), order, images, strict=False):
 figure.text(
     1,
     -0.01,
-    f"{len(X)} photos to learn from; {np.mean(predicted == y_test):.1%} of {len(y_test)} others right. "
-    f"{about[0].upper()}{about[1:]}.",
+    f"{len(X)} photos to learn from; {np.mean(predicted == y_test):.1%} of {len(y_test)} others "
+    f"are right. {about[0].upper()}{about[1:]}.",
     ha="right",
     va="top",
     fontsize=8,

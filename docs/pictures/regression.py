@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
+
 from skcnn import ImageRegressor, load_digit_images
 
 X, y = load_digit_images(return_X_y=True)

@@ -1,8 +1,9 @@
 """The three ways to bring a photo to a size."""
 
 import matplotlib.pyplot as plt
-from skcnn import ImageAugmenter
 from sklearn.datasets import load_sample_images
+
+from skcnn import ImageAugmenter
 
 photo = load_sample_images().images[0]
 figure, axes = plt.subplots(
@@ -13,7 +14,9 @@ axes[0].set_title(f"the photo, {photo.shape[1]} x {photo.shape[0]}")
 for ax, resize in zip(axes[1:], ("stretch", "crop", "pad"), strict=True):
     background = "lightgrey" if resize == "pad" else "white"
     ax.imshow(
-        ImageAugmenter().transform([photo], image_size=128, resize=resize, background=background)[0]
+        ImageAugmenter().transform([photo], image_size=128, resize=resize, background=background)[
+            0
+        ]
     )
     ax.set_title(f'resize="{resize}"')
 for ax in axes:

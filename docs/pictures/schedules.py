@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+
 from skcnn import ImageClassifier, load_digit_images
 
 X, y = load_digit_images(return_X_y=True)
