@@ -1,6 +1,7 @@
 """Inventories of other documentation, for builds without a connection, and of Keras.
 
-Keras publishes no inventory. Each file ``inventories/*.txt`` has a line for each name: its role and its place.
+Keras publishes no inventory. Each file ``inventories/*.txt`` has a line for each name: its role
+and its place.
 """
 
 import zlib
