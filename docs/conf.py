@@ -87,6 +87,7 @@ autosummary_context = {
         for name in skcnn.__all__
     }
 }
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have the types
 doctest_default_flags = doctest.NORMALIZE_WHITESPACE
 doctest_test_doctest_blocks = "default"
