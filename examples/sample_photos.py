@@ -113,7 +113,7 @@ def _small_network() -> Any:
         "[[CONV-16 -> RELU]*2 -> POOL] -> [[CONV-32 -> RELU]*2 -> POOL]*2 -> GAP -> FCS",
         image_size=48,
         resize="pad",
-        epochs=25,
+        epochs=15,
         random_state=0,
     )
     return network.fit(images, labels)
