@@ -45,7 +45,7 @@ def blurred(photo, n_parts):
     for radius in radii:
         top, left = (rng.integers(0, side - 60) for side in photo.shape[:2])
         part = Image.fromarray(photo[top : top + 60, left : left + 60])
-        part = part.filter(ImageFilter.GaussianBlur(radius))
+        part = part.filter(ImageFilter.GaussianBlur(float(radius)))
         parts.append(np.asarray(part)[6:54, 6:54])
     return np.stack(parts), radii
 
