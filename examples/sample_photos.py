@@ -11,6 +11,8 @@ drawn shapes, which takes half a minute.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,8 @@ def pretrained(image_size: int = 129) -> tuple[dict[str, Any], str]:
     if weights == "imagenet":
         del network["weights"]  # the default
     try:
-        ImageFeatures(**network).fit(np.zeros((1, 32, 32, 3), np.uint8))
+        with contextlib.redirect_stdout(io.StringIO()):  # Keras reports the download
+            ImageFeatures(**network).fit(np.zeros((1, 32, 32, 3), np.uint8))
     except OSError:  # neither a file nor a connection
         return {"backbone": _small_network()}, (
             "a small network trained on drawings, because the weights of MobileNetV2 "
