@@ -39,14 +39,14 @@ rng = np.random.default_rng(0)
 
 
 def blurred(photo, n_parts):
-    """Cut parts at random places, each blurred by another radius."""
-    radii = rng.uniform(0, 3, n_parts)
-    parts = []
-    for radius in radii:
+    """Cut parts that have contrasts at random places, each blurred by another radius."""
+    parts, radii = [], rng.uniform(0, 3, n_parts)
+    while len(parts) < n_parts:
         top, left = (rng.integers(0, side - 60) for side in photo.shape[:2])
-        part = Image.fromarray(photo[top : top + 60, left : left + 60])
-        part = part.filter(ImageFilter.GaussianBlur(float(radius)))
-        parts.append(np.asarray(part)[6:54, 6:54])
+        part = photo[top : top + 60, left : left + 60]
+        if part.std(axis=(0, 1)).mean() > 25:  # no sky
+            blur = ImageFilter.GaussianBlur(float(radii[len(parts)]))
+            parts.append(np.asarray(Image.fromarray(part).filter(blur))[6:54, 6:54])
     return np.stack(parts), radii
 
 
@@ -83,6 +83,7 @@ PredictionErrorDisplay.from_predictions(
     y[test], predicted, kind="actual_vs_predicted", ax=left, scatter_kwargs={"s": 12}
 )
 left.set(xlabel="Predicted radius (pixels)", ylabel="Radius (pixels)")
+left.set(xticks=range(4), yticks=range(4))
 errors = [mean_absolute_error(y[test][photo[test] == n], predicted[photo[test] == n])
           for n in ("flower", "rocket")]  # fmt: skip
 right.bar(["flower", "rocket"], errors, color="#1f5f99")
