@@ -17,7 +17,7 @@ WHEEL_PYTHONS ?= 3.11 3.12 3.13
 # An index with nightly wheels of scikit-learn; without it, its newest pre-release is tested.
 NIGHTLY_INDEX ?=
 
-.PHONY: demo test test-all test-lowest test-nightly test-wheel coverage lint docs html dist check-tag bench clean
+.PHONY: demo test test-all test-lowest test-nightly test-wheel coverage lint docs html draft dist check-tag bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
@@ -78,13 +78,18 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+SPHINX = $(BIN)/sphinx-build -W --keep-going -d docs/_build/doctrees
+
 docs: html
-	$(BIN)/sphinx-build -W --keep-going -b doctest docs docs/_build/doctest
+	$(SPHINX) -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' -b doctest docs docs/_build/doctest
 
 html: $(VENV)/.docs
 	rm -rf docs/api docs/gallery
-	$(BIN)/sphinx-build -W --keep-going -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' \
-		-b html docs docs/_build/html
+	$(SPHINX) -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' -b html docs docs/_build/html
+
+# The pages in two minutes, without examples, pictures and output.
+draft: $(VENV)/.docs
+	SKCNN_DRAFT=1 $(BIN)/sphinx-build -W --keep-going -D plot_gallery=0 -b html docs docs/_build/draft
 
 # Peers have an environment of their own.
 bench: $(VENV)-bench/.done

@@ -4,7 +4,11 @@ Search the architecture
 
 An architecture is text, so it is searched like any other parameter. Each of the networks below is
 built, traced and compiled once, however many folds it is fitted to.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # What is searched

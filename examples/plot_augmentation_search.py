@@ -8,7 +8,11 @@ folds only, and the scores are those of images as they are.
 
 Here the images are handwritten digits: a shifted digit is still the same digit, a mirrored one
 often is none.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # What the augmentation does

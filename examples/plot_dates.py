@@ -5,7 +5,11 @@ Dates as people write them
 "3 mars 1987", "March 3, 1987" and "1987年3月3日" are one day. Instead of a rule for each
 language, a network learns to write 1987-03-03 from examples of twelve, which the package ``babel``
 generates.
+
+*Needs* ``babel`` and ``pandas``.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # Examples
@@ -18,7 +22,7 @@ import pandas as pd
 from babel.dates import format_date
 from sklearn.model_selection import train_test_split
 
-from skcnn import Seq2SeqRNN
+from skcnn import AttentionDisplay, Seq2SeqRNN
 
 LOCALES = ["en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT"]
 LOCALES += ["pt_BR", "nl_NL", "sv_SE", "pl_PL", "ru_RU", "ja_JP"]
@@ -60,6 +64,13 @@ print(table.sort_values("confidence").head(8).to_string(index=False))
 # A date in a way to write it that no example had:
 
 print(net.predict(["Donnerstag, 4. Juli 1996", "4 juillet 1996", "1996年7月4日"]))
+
+# %%
+# What it reads
+# -------------
+# Each row is a character that is written, and its blue the characters that are attended to.
+
+AttentionDisplay.from_estimator(net, "4 juillet 1996")
 
 # %%
 # Next steps

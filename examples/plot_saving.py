@@ -4,7 +4,11 @@ Stop, save, export
 
 A training that goes on where it was broken off, a file that can be loaded without trusting whoever
 wrote it, and a network that runs without skcnn.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # A training that outlives its process

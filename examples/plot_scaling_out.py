@@ -4,7 +4,11 @@ Search on several processes or machines
 
 The fits of a search are independent, so they can run at the same time: in processes of this
 machine, or on the workers of a Dask cluster. Estimators, data and results travel as they are.
+
+*Needs* ``pip install 'skcnn[distributed]'``.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # Processes of one machine

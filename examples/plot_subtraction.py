@@ -5,7 +5,11 @@ Learn to subtract from examples
 A recurrent network reads "123-456" one character at a time and writes "-333", having seen nothing
 but questions and answers. Here it learns differences of numbers up to 99 from a part of all
 questions that there are, and answers others.
+
+*Needs* ``pandas``.
 """
+
+# sphinx_gallery_thumbnail_number = 1
 
 # %%
 # Questions and answers

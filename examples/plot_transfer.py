@@ -4,7 +4,11 @@ Transfer to other data
 
 What a network has learned on one data set helps on another with few labels: as features for a
 classifier of other classes, and as the place to go on training from.
+
+*Needs* nothing beyond skcnn.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Two data sets

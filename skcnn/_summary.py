@@ -1,7 +1,9 @@
-"""Tables of the layers of a network, as text and HTML."""
+"""What a notebook shows of an estimator: its layers and its history; the layers also as text."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -10,6 +12,9 @@ from sklearn.utils import estimator_html_repr
 from ._keras import keras
 
 HEAD = ("layer", "output", "parameters")
+
+# Colours of the losses that are visible on light and dark backgrounds.
+COLOURS = {"loss": "#3d8bd0", "val_loss": "#d5730a"}
 
 Row = tuple[str, str, str]
 
@@ -48,11 +53,46 @@ def as_html(title: str, rows: list[Row]) -> str:
     )
 
 
+def history_html(history: Mapping[str, Sequence[float]]) -> str:
+    """Draw the losses of all epochs as SVG, and list the metrics of the last epoch."""
+    losses = {name: history[name] for name in ("loss", "val_loss") if name in history}
+    values = [value for each in losses.values() for value in each if math.isfinite(value)]
+    if not values:
+        return ""
+    n_epochs = len(history["loss"])
+    low, high = min(values), max(values)
+    curves, key = [], []
+    for name, colour in COLOURS.items():
+        if name not in losses:
+            continue
+        points = " ".join(
+            f"{8 + 284 * epoch / max(n_epochs - 1, 1):.1f},"
+            f"{72 - 64 * (value - low) / ((high - low) or 1):.1f}"
+            for epoch, value in enumerate(losses[name])
+            if math.isfinite(value)
+        )
+        curves.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        )
+        key.append(f'<span style="color:{colour}">{name}</span>')
+    last = ", ".join(
+        f"{escape(name)} {each[-1]:.4g}" for name, each in history.items() if name != "seconds"
+    )
+    count = f"{n_epochs} epoch" + "s" * (n_epochs > 1)
+    return (
+        f'<details class="skcnn-history" open><summary>{count}: {last}</summary>'
+        f'<svg width="300" height="80" role="img" aria-label="Losses of {count}">'
+        f"{''.join(curves)}</svg>"
+        f"<div>{', '.join(key)} from {low:.3g} to {high:.3g}</div></details>"
+    )
+
+
 def html_repr(estimator: Any) -> str:
-    """Make what a notebook shows: scikit-learn's diagram, and under it the layers."""
+    """Make what a notebook shows: scikit-learn's diagram, and under it the layers and losses."""
     diagram: str = estimator_html_repr(estimator)
     if estimator.__sklearn_is_fitted__():
         rows = layer_rows(estimator.model_)
-        return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows)
+        history = history_html(getattr(estimator, "history_", {}))
+        return diagram + as_html(f"Network of {rows[-1][2]} parameters", rows) + history
     names = estimator._layer_names()
     return diagram + as_html("Network", [(name, "", "") for name in names]) * bool(names)

@@ -319,7 +319,9 @@ def fetch_cifar10(
     subset: str = "train",
     return_X_y: bool = False,
 ) -> Bunch | Samples:
-    """Load CIFAR-10 [1]_, 60,000 colour images of ten classes.
+    """Load CIFAR-10, 60,000 colour images of ten classes.
+
+    [1]_ describes the images.
 
     Parameters
     ----------

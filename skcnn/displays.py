@@ -599,10 +599,10 @@ class FilterDisplay:
 
 
 class SaliencyDisplay:
-    """Draw which pixels contribute to a class, by Grad-CAM [1]_.
+    """Draw which pixels contribute to a class, by Grad-CAM.
 
     The outputs of the last convolution are weighted by the gradient of the score of the class with
-    respect to their mean, summed, and drawn over the image.
+    respect to their mean, summed, and drawn over the image [1]_.
 
     Use :meth:`from_estimator` to make one; its parameters are stored as attributes.
 

@@ -532,14 +532,19 @@ def test_summary_prints_the_layers(digits, capsys):
     assert net.model_.count_params() == 704
 
 
-def test_a_notebook_shows_diagram_and_layers(digits):
-    net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=1)
+def test_a_notebook_shows_diagram_layers_and_losses(digits):
+    net = ImageClassifier("CONV-4 -> RELU -> FCS", epochs=2)
     shown = net._repr_html_()
     for text in ("sk-top-container", "CONV-4 -&gt; RELU", "<td>CONV-4</td>", "<td>FCS</td>"):
         assert text in shown
     shown = net.fit(*digits)._repr_html_()
     for text in ("Network of 2,6", "<td>conv_1</td><td>8 x 8 x 4</td><td>36</td>"):
         assert text in shown
+    assert "skcnn-history" in shown
+    assert "<summary>2 epochs: " in shown
+    assert shown.count("<polyline") == 1
+    net.set_params(epochs=1).fit(*digits, X_val=digits[0], y_val=digits[1])
+    assert net._repr_html_().count("<polyline") == 2
     assert "skcnn-network" not in ImageClassifier("nonsense")._repr_html_()
     assert "skcnn-network" not in Seq2SeqRNN()._repr_html_()
 

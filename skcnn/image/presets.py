@@ -565,9 +565,9 @@ class StackedCNN(Preset):
 
 
 class VGGLite(Preset):
-    """A small VGG network [1]_ of seven convolutions, the one to start with.
+    """A small VGG network of seven convolutions, the one to start with.
 
-    The architecture is fixed:
+    The architecture follows [1]_ and is fixed:
     ``[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> [CONV-128 -> RELU]*3 -> POOL
     -> FC-100 -> RELU -> FCS``.
 
@@ -755,10 +755,10 @@ class VGGLite(Preset):
 
 
 class SpeedNet(Preset):
-    """The network of airbench94 [1]_: wide convolutions, pooled early.
+    """The network of airbench94: wide convolutions, pooled early.
 
-    The defaults of `epochs` and `label_smoothing` are those of airbench94. The architecture is
-    fixed:
+    The defaults of `epochs` and `label_smoothing` are those of airbench94 [1]_. The architecture
+    is fixed:
     ``CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU
     -> [CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS``.
 
