@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         StringMistakesDisplay,
         TrainingHistoryDisplay,
         VGGLite,
+        build_model,
         clear_compiled,
         load,
     )
@@ -80,6 +81,7 @@ __all__ = [
     "StringMistakesDisplay",
     "TrainingHistoryDisplay",
     "VGGLite",
+    "build_model",
     "character_accuracy_score",
     "character_error_rate",
     "clear_compiled",

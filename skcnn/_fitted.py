@@ -180,7 +180,7 @@ class FittedNetwork:
             If the file cannot be written.
         """
         check_is_fitted(self)
-        export(self._network_to_export, self._metadata(), path, format)
+        export(self._network_to_export, self._metadata(), path, format, output=self._head.output)
 
     def _restore(self, network: tuple[tuple[str, Any], ...], state: dict[str, Any]) -> None:
         """Restore the learned network from a file, after checking it."""

@@ -17,6 +17,7 @@ from .displays import (
     TrainingHistoryDisplay,
 )
 from .image.batches import SampleGenerator
+from .image.builder import build_model
 from .image.classifier import ImageClassifier
 from .image.features import ImageFeatures
 from .image.presets import FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite
@@ -52,6 +53,7 @@ __all__ = [
     "StringMistakesDisplay",
     "TrainingHistoryDisplay",
     "VGGLite",
+    "build_model",
     "clear_compiled",
     "load",
 ]

@@ -156,9 +156,12 @@ class Head(ABC):
         The metric that early stopping monitors on validation data.
     mode : {"max", "min"}
         Whether greater or smaller values are better.
+    output : str
+        The name of the output of an exported network.
     """
 
     activation: ClassVar[str]
+    output: ClassVar[str] = "probabilities"
     monitor: ClassVar[str] = "accuracy"
     mode: ClassVar[str] = "max"
     n_outputs: int
@@ -317,6 +320,7 @@ class NumbersHead(Head):
     activation = "linear"
     monitor = "loss"
     mode = "min"
+    output = "standardized_numbers"
 
     def __init__(self, mean: Any, scale: Any, loss: str) -> None:
         self.flat = np.ndim(mean) == 0

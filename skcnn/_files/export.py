@@ -27,6 +27,10 @@ METADATA = "skcnn.json"
 ANY_SIDE = 32
 
 
+# Names of axes of any length in an ONNX file, those of images and all others.
+IMAGE_SIDES = ("batch", "height", "width")
+SIDES = ("batch", "length")
+
 # Files that TensorFlow and Keras write to the folder of a SavedModel.
 SAVED_MODEL = {"assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"}
 
@@ -53,6 +57,11 @@ def _to_onnx(path: Path, metadata: str) -> None:
 
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {"skcnn": metadata})
+    for value in [*model.graph.input, *model.graph.output]:
+        sides = value.type.tensor_type.shape.dim
+        for side, name in zip(sides, IMAGE_SIDES if len(sides) == 4 else SIDES, strict=False):
+            if not side.HasField("dim_value"):
+                side.dim_param = name
     onnx.save(model, path)
 
 
@@ -71,11 +80,26 @@ def _to_litert(path: Path, metadata: str) -> None:
 ADD_METADATA = {"onnx": _to_onnx, "tf_saved_model": _to_saved_model, "litert": _to_litert}
 
 
-def _write_whole(network: keras.Model, path: Path, format: str) -> None:
-    """Write a network as a function from a batch to its outputs."""
+def _write_whole(network: keras.Model, path: Path, format: str, output: str) -> None:
+    """Write a network as a function from a batch to its outputs, which get a name."""
+    if format == "tf_saved_model":
+        _write_saved_model(network, path, output)
+        return
+    named = keras.Model(network.input, {output: network.output})
     # Keras requires a call before the export.
-    network(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
-    network.export(str(path), format=format, verbose=False)  # Keras 3.13 wants a str
+    named(np.zeros((1, *(side or ANY_SIDE for side in network.input_shape[1:])), np.float32))
+    named.export(str(path), format=format, verbose=False)  # Keras 3.13 wants a str
+
+
+def _write_saved_model(network: keras.Model, path: Path, output: str) -> None:
+    """Write a SavedModel: `serve` for Python, and the signature of TensorFlow Serving."""
+    (inputs,) = network.inputs
+    signature = [keras.InputSpec(shape=inputs.shape, dtype=inputs.dtype, name=inputs.name)]
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("serve", network.__call__, signature)
+    archive.add_endpoint("serving_default", lambda batch: {output: network(batch)}, signature)
+    archive.write_out(str(path), verbose=False)
 
 
 def export(
@@ -83,9 +107,13 @@ def export(
     metadata: dict[str, Any],
     path: str | os.PathLike[str],
     format: str,
-    write: Callable[[keras.Model, Path, str], None] = _write_whole,
+    write: Callable[[keras.Model, Path, str], None] | None = None,
+    output: str = "probabilities",
 ) -> None:
-    """Build a network and export it to another runtime."""
+    """Build a network and export it to another runtime.
+
+    `write` writes the network; by default as one function, whose result is named `output`.
+    """
     if format not in ADD_METADATA:
         raise ValueError(f"format must be one of {', '.join(ADD_METADATA)}; got {format!r}.")
     if format == "onnx" and not (find_spec("onnx") and find_spec("tf2onnx")):
@@ -104,7 +132,10 @@ def export(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".skcnn-") as folder:
         written = Path(folder, "network.tflite")  # the suffix that Keras requires of LiteRT
         with _restored_globals():
-            write(network, written, format)
+            if write is None:
+                _write_whole(network, written, format, output)
+            else:
+                write(network, written, format)
         ADD_METADATA[format](written, json.dumps(metadata, default=str))
         _replace(target, written, Path(folder, "old"))
 

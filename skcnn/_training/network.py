@@ -152,8 +152,7 @@ class CompiledNetwork:
         self.load(self.first)
         rng = np.random.default_rng(seed)
         draw_weights(self.model, rng)
-        for state in self._seeds:
-            state.assign(np.array([rng.integers(2**31), 0]))
+        draw_seeds(self._seeds, rng)
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Copy the learning rate and the weight decay of an optimizer of the same class."""
@@ -228,6 +227,12 @@ def draw_weights(model: keras.Model, rng: np.random.Generator) -> None:
                 kind = keras.initializers.Orthogonal
             draw = kind(seed=int(rng.integers(2**31)))
             variable.assign(draw(variable.shape, dtype=variable.dtype))
+
+
+def draw_seeds(seeds: list[Any], rng: np.random.Generator) -> None:
+    """Draw the states of the random layers, as listed by :func:`seed_variables`."""
+    for state in seeds:
+        state.assign(np.array([rng.integers(2**31), 0]))
 
 
 def rate_shares(model: keras.Model) -> list[tuple[Any, float]]:

@@ -41,8 +41,11 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def as_numpy(X: Any, name: str) -> Any:
-    """Convert an array of another array API library to NumPy; return all else unchanged."""
-    if isinstance(X, np.ndarray | np.generic) or not hasattr(X, "__array_namespace__"):
+    """Convert an array of another array library to NumPy; return all else unchanged."""
+    # Tensors of PyTorch have no __array_namespace__, but can be exchanged.
+    if isinstance(X, np.ndarray | np.generic) or not (
+        hasattr(X, "__array_namespace__") or hasattr(X, "__dlpack__")
+    ):
         return X
     try:
         return np.asarray(X)

@@ -253,7 +253,8 @@ class ImageEstimator(
         """
         check_is_fitted(self)
         build = self._network_to_export
-        export(self._with_resize(build) if with_resize else build, self._metadata(), path, format)
+        build = self._with_resize(build) if with_resize else build
+        export(build, self._metadata(), path, format, output=self._head.output)
 
     def _network_to_export(self) -> keras.Model:
         network = super()._network_to_export()

@@ -223,7 +223,8 @@ class ImageFeatures(
     weights_sha256_ : str or None
         SHA-256 of the file of the weights.
     n_features_in_ : int
-        Pixel values in an image, or in a row of a 2-D X.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -415,7 +416,7 @@ class ImageFeatures(
         """
         check_is_fitted(self)
         network = self._with_resize(self._network) if with_resize else self._network
-        export(network, self._metadata(), path, format)
+        export(network, self._metadata(), path, format, output="features")
 
     def _metadata(self) -> dict[str, Any]:
         return self._reading_metadata()

@@ -140,7 +140,8 @@ class FeedForward(Preset):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -323,7 +324,8 @@ class MiniCNN(Preset):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -506,7 +508,8 @@ class StackedCNN(Preset):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -691,7 +694,8 @@ class VGGLite(Preset):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -886,7 +890,8 @@ class SpeedNet(Preset):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
@@ -951,3 +956,9 @@ class SpeedNet(Preset):
         "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
     )
     _defaults: ClassVar[ClassifierParameters] = {"epochs": 10, "label_smoothing": 0.2}
+
+
+# The architectures by the names of the presets.
+ARCHITECTURES = {
+    cls.__name__: cls.architecture for cls in (FeedForward, MiniCNN, SpeedNet, StackedCNN, VGGLite)
+}
