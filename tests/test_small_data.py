@@ -93,6 +93,15 @@ def test_training_that_learns_does_not_warn(name):
         estimator.fit(images, y)
 
 
+@pytest.mark.parametrize(("n_samples", "epochs"), [(24, 214), (100, 50), (1_000, 40)])
+def test_automatic_number_of_epochs_has_enough_steps(n_samples, epochs):
+    images, labels = (each[:n_samples] for each in load_digit_images(return_X_y=True))
+    fitted = net(epochs="auto").fit(images, labels)
+    assert fitted.n_iter_ == epochs
+    assert fitted.n_steps_ >= 640
+    assert fitted.n_steps_ - fitted.n_steps_ / epochs < 640
+
+
 def test_no_warning_in_the_first_epochs():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)

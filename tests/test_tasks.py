@@ -1,5 +1,6 @@
 """scikit-learn's callbacks see the epochs of a fit, through a search and a pipeline, too."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -76,10 +77,27 @@ def test_callback_stops_the_training():
 
 
 def test_failed_fit_tears_down():
+    def fail(epoch, logs):
+        raise ValueError("of the second epoch")
+
     records = Records()
+    failing = net(callbacks=keras.callbacks.LambdaCallback(on_epoch_end=fail))
+    with pytest.raises(ValueError, match="of the second epoch"):
+        failing.set_callbacks(records).fit(X, Y)
+    assert records.events[0] == ("setup", "fit")
+    assert records.events[-1] == ("teardown", "fit")
+    records.events.clear()
     with pytest.raises(ValueError, match="FC-8 -> "):
         net().set_params(architecture="FC-8 -> ").set_callbacks(records).fit(X, Y)
-    assert records.events[-1] == ("teardown", "fit")
+    assert records.events == []  # invalid arguments begin no task
+
+
+def test_automatic_number_of_epochs_is_known_from_the_begin():
+    records = Records()
+    automatic = net(epochs="auto", early_stopping=True, n_iter_no_change=1_000)
+    fitted = automatic.set_callbacks(records).fit(X, Y)
+    assert fitted.n_steps_ >= 640
+    assert ("begin", "fit", 0, fitted.n_iter_) in records.events
 
 
 @pytest.mark.parametrize(
