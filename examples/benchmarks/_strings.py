@@ -90,11 +90,11 @@ def subtraction() -> Task:
 
 
 # Each with the size of the layers and the epochs.
-TASKS: dict[str, tuple[Callable[[], Task], int, int]] = {
-    "pronunciation": (pronunciation, 128, 20),
-    "russian": (russian, 64, 20),
-    "dates": (dates, 64, 20),
-    "products": (products, 128, 20),
-    "run lengths": (run_lengths, 64, 20),
+TASKS: dict[str, tuple[Callable[[], Task], int, int | str]] = {
+    "pronunciation": (pronunciation, 128, "auto"),
+    "russian": (russian, 64, "auto"),
+    "dates": (dates, 64, "auto"),
+    "products": (products, 128, "auto"),
+    "run lengths": (run_lengths, 64, "auto"),
     "subtraction": (subtraction, 128, 18),
 }

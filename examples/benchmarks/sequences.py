@@ -32,7 +32,7 @@ def parts(strings: np.ndarray, words: bool) -> list[list[str]]:
     return [text.split() if words else list(text) for text in strings.tolist()]
 
 
-def fit(decoder: str, task: Task, size: int, epochs: int, seed: int, words: bool) -> Any:
+def fit(decoder: str, task: Task, size: int, epochs: int | str, seed: int, words: bool) -> Any:
     """Fit an estimator, and return it, its exact match and the processor time of the fit."""
     X, y, X_test, y_test = task
     net = Seq2SeqRNN(
