@@ -93,7 +93,7 @@ def test_training_that_learns_does_not_warn(name):
         estimator.fit(images, y)
 
 
-@pytest.mark.parametrize(("n_samples", "epochs"), [(24, 214), (100, 50), (1_000, 40)])
+@pytest.mark.parametrize(("n_samples", "epochs"), [(24, 214), (100, 50), (1_000, 38)])
 def test_automatic_number_of_epochs_has_enough_steps(n_samples, epochs):
     images, labels = (each[:n_samples] for each in load_digit_images(return_X_y=True))
     fitted = net(epochs="auto").fit(images, labels)
