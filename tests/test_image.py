@@ -61,11 +61,17 @@ def test_shapes_of_one_image_are_equivalent(digits):
     X, y = digits
     net = tiny().fit(X, y)
     assert net.input_shape_ == (8, 8, 1)
-    assert net.n_features_in_ == 64
+    assert net.n_features_in_ == 8  # X.shape[1], as in scikit-learn
     expected = net.predict_proba(X)
     for other in (X[..., None], X.reshape(-1, 64), X.reshape(-1, 64).tolist()):
         np.testing.assert_array_equal(net.predict_proba(other), expected)
-        np.testing.assert_array_equal(tiny().fit(other, y).predict_proba(other), expected)
+        fitted = tiny().fit(other, y)
+        np.testing.assert_array_equal(fitted.predict_proba(other), expected)
+        assert fitted.n_features_in_ == np.shape(other)[1]
+    with pytest.raises(ValueError, match=r"X has 63 features, but .* is expecting 64 features"):
+        net.predict(X.reshape(-1, 64)[:, 1:])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        net.predict(X[0, 0])
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     multilabel_ : bool
         Whether y was an indicator matrix, for several labels a sample.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)

@@ -101,7 +101,7 @@ class ImageInputs:
                 f"X must have 2, 3 or 4 dimensions, (n_samples, n_features) or (n_samples, "
                 f"height, width[, channels]); got {ndim}."
             )
-        if reset or ndim <= 2:
+        if reset or (ndim <= 2 and self.row_shape_ is not None):
             # Sets or checks n_features_in_ and feature_names_in_.
             checked = validate_data(
                 self,
@@ -114,13 +114,15 @@ class ImageInputs:
         elif y is UNSET:
             checked = (
                 X
-                if _is_finite_array(X)
+                if ndim > 2 and _is_finite_array(X)
                 else check_array(X, allow_nd=True, estimator=self, input_name="X")
             )
         else:
             options = self._target_options(y)
             checked = check_X_y(X, y, allow_nd=True, estimator=self, **options)
         X, y = (checked, y) if y is UNSET else checked
+        if X.ndim == 2 and not reset:
+            self._check_row_length(X)
         if X.ndim > 2 and 0 in X.shape[1:]:
             raise ValueError(f"X has images without pixels: their shape is {_shape_of_images(X)}.")
         if X.dtype.kind == "f" and X.dtype.itemsize > 4:
@@ -128,6 +130,15 @@ class ImageInputs:
             if X.max() > limit or X.min() < -limit:
                 raise ValueError("X has values too large for dtype('float32').")
         return X, y
+
+    def _check_row_length(self, X: Array) -> None:
+        """Check that rows have the pixels of an image, where the fit has seen no rows."""
+        expected = math.prod(self.row_shape_ or self.input_shape_)
+        if X.shape[1] != expected:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {expected} "
+                "features as input."
+            )
 
     def _learn_array(self, X: Any) -> Any:
         """Learn how to read an array of images, and read it."""
@@ -194,7 +205,6 @@ class ImageInputs:
         """Set the learned attributes from the images after reading."""
         self.input_shape_ = X.shape[1:]
         self.row_shape_ = row_shape
-        self.n_features_in_ = math.prod(row_shape or X.shape[1:])
         self.pixel_dtype_ = X.dtype.name
         self.pixel_range_ = None
         self.pixel_limits_ = getattr(X, "limits", None)
@@ -397,10 +407,13 @@ class ImageInputs:
         parse_colour(self.background_)
         if self.resize_ not in RESIZE:
             raise ValueError(f"its resize_={self.resize_!r} is unknown")
+        n_features: Any = self.n_features_in_
         if self.row_shape_ is not None:
             shape = check_sides(self.row_shape_, "row_shape_", 3)
-        if self.n_features_in_ != math.prod(shape):
-            raise ValueError(f"its n_features_in_ is not that of images of shape {shape}")
+            if n_features != math.prod(shape):
+                raise ValueError(f"its n_features_in_ is not that of rows of shape {shape}")
+        elif not isinstance(n_features, Integral) or n_features < 1:
+            raise ValueError(f"its n_features_in_={n_features!r} is not a positive integer")
         if self.image_size_ is not None:
             check_sides(self.image_size_, "image_size_", 2)
         self._check_restored_values()

@@ -150,7 +150,8 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         What is subtracted from y, and what the difference is divided by, before the network learns
         it.
     n_features_in_ : int
-        Number of pixel values of an image.
+        Number of columns of a 2-D X. For images in an array their height, ``X.shape[1]``, as in
+        scikit-learn; 1 for paths and lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, when X was a data frame.
     input_shape_ : tuple of (height, width, channels)
