@@ -13,7 +13,7 @@ import skcnn
 
 DOCS = Path(__file__).parents[1] / "docs"
 # The only line that is replaced: MobileNetV2 would be downloaded.
-NETWORK = 'network = {"backbone": "MobileNetV2", "image_size": 129, "resize": "pad"}\n'
+NETWORK = 'network = {"backbone": "MobileNetV2", "image_size": 128, "resize": "pad"}\n'
 
 
 def shown_cells():
