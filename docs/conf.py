@@ -70,6 +70,7 @@ nb_execution_mode = "off" if DRAFT else "force"
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars, and warnings with paths of the machine
 nb_execution_in_temp = True
 myst_enable_extensions = ["colon_fence"]
 

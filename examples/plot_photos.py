@@ -56,9 +56,9 @@ for ax in axes.ravel():
 # %%
 # The network
 # -----------
-# With a connection this is ``{"backbone": "MobileNetV2", "image_size": 129, "resize": "pad"}``.
+# With a connection this is ``{"backbone": "MobileNetV2", "image_size": 128, "resize": "pad"}``.
 
-network, about = pretrained(image_size=129)
+network, about = pretrained(image_size=128)
 print(f"This page was made with {about}.")
 
 # %%
@@ -75,7 +75,7 @@ print(f"cross-validated: {scores.mean():.3f}, from {scores.min():.3f} to {scores
 # The surest mistakes are those of folds that have not seen the photo.
 
 probability = cross_val_predict(features, X, y, cv=5, method="predict_proba")
-pixels = ImageAugmenter().transform(X, image_size=129, resize="pad")
+pixels = ImageAugmenter().transform(X, image_size=128, resize="pad")
 MisclassifiedImagesDisplay.from_predictions(
     pixels, y, probability, classes=np.unique(y), n_images=6
 )
@@ -88,7 +88,7 @@ MisclassifiedImagesDisplay.from_predictions(
 
 augmentation = ImageAugmenter(horizontal_flip=True, rotation_range=15, zoom_range=(0.7, 1.0))
 AugmentationDisplay.from_estimator(
-    augmentation, X[:3], image_size=129, resize="pad", random_state=0
+    augmentation, X[:3], image_size=128, resize="pad", random_state=0
 )
 
 # %%

@@ -81,7 +81,7 @@ def drawing(rng: np.random.Generator, n_corners: int, star: bool = False) -> Ima
     return image
 
 
-def pretrained(image_size: int = 129) -> tuple[dict[str, Any], str]:
+def pretrained(image_size: int = 128) -> tuple[dict[str, Any], str]:
     """Return the parameters of a pretrained network, and what it is."""
     from skcnn import ImageFeatures
 

@@ -13,7 +13,7 @@ import skcnn
 
 DOCS = Path(__file__).parents[1] / "docs"
 # The only line that is replaced: MobileNetV2 would be downloaded.
-NETWORK = 'network = {"backbone": "MobileNetV2", "image_size": 129, "resize": "pad"}\n'
+NETWORK = 'network = {"backbone": "MobileNetV2", "image_size": 128, "resize": "pad"}\n'
 
 
 def shown_cells():
@@ -102,6 +102,8 @@ def test_the_landing_page_runs_on_a_new_folder_of_photos(photos, backbone):
     code = re.sub(r"^   ", "", block, flags=re.MULTILINE)
     assert len(code.split("\n\n", 1)[1].strip().splitlines()) + 1 <= 5
     namespace = {"backbone": backbone}
-    exec(code.replace('"MobileNetV2"', "backbone"), namespace)
+    network = '"MobileNetV2", image_size=128'
+    assert code.count(network) == 1
+    exec(code.replace(network, "backbone"), namespace)
     assert set(namespace["net"].classes_) == {"dahlia", "temple"}
     assert namespace["net"].predict(["new_photo.jpg"]).shape == (1,)

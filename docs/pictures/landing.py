@@ -15,7 +15,7 @@ from sample_photos import make_photo_folder, pretrained
 
 folder = tempfile.mkdtemp()
 print("Landing page:", make_photo_folder(folder))
-network, about = pretrained(image_size=129)
+network, about = pretrained(image_size=128)
 print("Landing page:", about)
 
 photos = skcnn.load_image_folder(folder)
@@ -39,13 +39,9 @@ for ax, row, image in zip(axes.ravel(), order, images, strict=False):
         f"{predicted[row]} {probability[row].max():.0%}", color="#1f5f99" if right else "#d55e00"
     )
     ax.set_axis_off()
-figure.text(
-    1,
-    -0.01,
+figure.supxlabel(
     f"{len(X)} photos to learn from; {np.mean(predicted == y_test):.1%} of {len(y_test)} others "
     f"are right. {about[0].upper()}{about[1:]}.",
-    ha="right",
-    va="top",
     fontsize=8,
     color="0.35",
 )
