@@ -18,6 +18,7 @@ import tensorflow as tf  # isort: skip
 
 # The recipe and the augmentation of the study that skcnn grew from.
 CLASSIC = {
+    "label_smoothing": 0.0,
     "batch_norm": False,
     "standardize": False,
     "optimizer": "adadelta",
