@@ -17,7 +17,8 @@ WHEEL_PYTHONS ?= 3.11 3.12 3.13
 # An index with nightly wheels of scikit-learn; without it, its newest pre-release is tested.
 NIGHTLY_INDEX ?=
 
-.PHONY: demo test test-all test-lowest test-nightly test-wheel coverage lint docs html draft dist check-tag bench clean
+.PHONY: demo test test-all test-integrations test-lowest test-nightly test-wheel coverage lint docs html \
+	draft dist check-tag bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/quickstart.py
@@ -28,6 +29,10 @@ test: $(VENV)/.test
 # With the tests that are marked slow.
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m ''
+
+# With the trackers, servers and meta-estimators of other packages, in an environment of their own.
+test-integrations: $(VENV)-integrations/.done
+	$(VENV)-integrations/bin/python -m pytest -n 2 --dist worksteal tests/integrations
 
 # With the lowest versions that pyproject.toml allows of what it names.
 test-lowest: $(VENV)-lowest/.done
@@ -113,6 +118,11 @@ $(VENV)-bench/.done: pyproject.toml
 	$(VENV)-bench/bin/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
+$(VENV)-integrations/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-integrations
+	$(VENV)-integrations/bin/python -m pip install --quiet --editable '.[integrations]'
+	touch $@
+
 # uv, unlike pip, can resolve to the lowest versions.
 $(VENV)-lowest/.done: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)-lowest
@@ -133,4 +143,4 @@ $(VENV)-dist/.done: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-dist $(VENV)-lowest $(VENV)-nightly $(VENV)-wheel dist docs/_build
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-dist $(VENV)-integrations $(VENV)-lowest $(VENV)-nightly $(VENV)-wheel dist docs/_build
