@@ -2,8 +2,8 @@
 Stop, save, export
 ==================
 
-Resume an interrupted training run, load a file without trusting whoever wrote it, and run a network
-without skcnn.
+Resume an interrupted training run, load a file without trusting whoever wrote it, and run a
+network without skcnn.
 
 *Needs* nothing beyond skcnn.
 """
