@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "ignore_pattern": r"benchmarks|reproduce|sample_photos",
+    "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
     "capture_repr": ("_repr_html_",),

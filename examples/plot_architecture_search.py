@@ -8,8 +8,6 @@ built, traced and compiled once, however many folds it is fitted to.
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # What is searched
 # ----------------
@@ -17,6 +15,7 @@ built, traced and compiled once, however many folds it is fitted to.
 # its output, ``FCS`` is the softmax over the classes. In a notebook an estimator shows its layers
 # under scikit-learn's diagram.
 
+# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV, train_test_split

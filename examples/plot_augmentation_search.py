@@ -12,13 +12,12 @@ often is none.
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # What the augmentation does
 # --------------------------
 # :class:`~skcnn.AugmentationDisplay` shows images beside variants of them.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split

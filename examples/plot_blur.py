@@ -9,13 +9,12 @@ has its label at once, so that any number of them can be made.
 *Needs* ``scikit-image``.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Photos and blurs
 # ----------------
 # Parts of 48 pixels; the radius of the blur is between 0 and 3 pixels.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageFilter

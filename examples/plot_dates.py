@@ -9,12 +9,11 @@ generates.
 *Needs* ``babel`` and ``pandas``.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Examples
 # --------
 
+# sphinx_gallery_thumbnail_number = 1
 import datetime
 
 import numpy as np

@@ -13,13 +13,12 @@ does it.
 *Needs* ``cleanlab``.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Images, some with a wrong label
 # -------------------------------
 # The digits of scikit-learn, of which three in a hundred get another label.
 
+# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 import numpy as np
 from cleanlab.filter import find_label_issues

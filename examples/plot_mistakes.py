@@ -8,13 +8,12 @@ estimator of skcnn; beside them there are some for images and networks.
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 3
-
 # %%
 # Which classes are confused
 # --------------------------
 # Six epochs on a few hundred digits leave some mistakes to look at.
 
+# sphinx_gallery_thumbnail_number = 3
 import matplotlib.pyplot as plt
 from sklearn.metrics import ConfusionMatrixDisplay, classification_report
 from sklearn.model_selection import train_test_split

@@ -8,14 +8,13 @@ needs to be written: no layers, no shapes, no training loop.
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # From text to network
 # --------------------
 # Convolutions, activations, pooling, residual blocks and repetitions are words; what follows from
 # the data, such as the shape of the input and the number of classes, is left out.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split

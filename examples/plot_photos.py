@@ -10,14 +10,13 @@ photos of Tux Paint's stamps (Debian package ``tuxpaint-stamps-default``) and th
 MobileNetV2 for ImageNet; without them it draws shapes and trains a small network.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # The photos
 # ----------
 # Pictures of many sizes, in one folder a class. For photos of your own, leave
 # ``make_photo_folder`` out and name your folder.
 
+# sphinx_gallery_thumbnail_number = 1
 import tempfile
 
 import matplotlib.pyplot as plt

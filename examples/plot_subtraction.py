@@ -9,12 +9,11 @@ questions that there are, and answers others.
 *Needs* ``pandas``.
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # Questions and answers
 # ---------------------
 
+# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

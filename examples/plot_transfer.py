@@ -3,12 +3,10 @@ Transfer to other data
 ======================
 
 What a network has learned on one data set helps on another with few labels: as features for a
-classifier of other classes, and as the place to go on training from.
+classifier of other classes, and as the start of further training.
 
 *Needs* nothing beyond skcnn.
 """
-
-# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Two data sets
@@ -16,6 +14,7 @@ classifier of other classes, and as the place to go on training from.
 # The first has the digits as they were scanned. The second stands for another hand and
 # scanner: slanted, fainter and noisy, with no more than 60 labelled images.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -42,8 +41,8 @@ for row, images in zip(axes, (X_first, X_few), strict=True):
         ax.set_axis_off()
 
 # %%
-# Going on with the second data
-# -----------------------------
+# Fine-tune on the second data
+# ----------------------------
 # A fitted estimator is a backbone: :class:`~skcnn.PretrainedClassifier` replaces its last layer,
 # trains the new one alone and then the whole network at a smaller rate. The classes may be
 # others. The same network that starts from nothing has the 60 images alone.
