@@ -118,14 +118,14 @@ def test_validation_set_replaces_the_hold_out(early_stopping):
 
 
 def test_sample_weight_val():
-    fitted = net().fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT)
+    fitted = net(label_smoothing=0.0).fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=WEIGHT)
     probability = fitted.predict_proba(X_VAL)
     loss = log_loss(Y_VAL, probability, sample_weight=WEIGHT, labels=fitted.classes_)
     assert fitted.history_["val_loss"][-1] == pytest.approx(loss, rel=1e-4)
     score = fitted.score(X_VAL, Y_VAL, WEIGHT)
     assert fitted.history_["val_accuracy"][-1] == pytest.approx(score)
     assert score != pytest.approx(fitted.score(X_VAL, Y_VAL))
-    scaled = net().fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=7 * WEIGHT)
+    scaled = net(label_smoothing=0.0).fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=7 * WEIGHT)
     assert scaled.history_["val_loss"] == pytest.approx(fitted.history_["val_loss"], rel=1e-5)
 
 
