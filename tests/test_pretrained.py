@@ -89,6 +89,18 @@ def test_two_phases_learn_more_than_the_head(net):
     assert tuned.history_["loss"][20] < 1.2 * tuned.history_["loss"][19]
 
 
+def test_second_phase_does_not_drift_where_nothing_is_left_to_learn(net, backbone):
+    net.set_params(frozen_epochs=200, learning_rate=0.1, dropout=0.0)
+    rows = np.flatnonzero(Y < 7)[:12]
+    before = weights_of(backbone)["conv_1/kernel"]
+    changes = []
+    for epsilon in ({}, {"optimizer__epsilon": 1e-7}):
+        fitted = clone(net).set_params(**epsilon).fit(X[rows], Y[rows])
+        assert fitted.history_["loss"][199] < 0.01  # the head knows the samples by heart
+        changes.append(np.abs(weights_of(fitted)["conv_1/kernel"] - before).mean())
+    assert 0 < changes[0] < changes[1] / 4
+
+
 @pytest.mark.parametrize("trainable", [0, 1, 2, "all"])
 def test_frozen_layers_stay_bit_for_bit(net, backbone, trainable):
     fitted = net.set_params(trainable=trainable).fit(X, Y)

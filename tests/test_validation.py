@@ -125,7 +125,9 @@ def test_sample_weight_val():
     score = fitted.score(X_VAL, Y_VAL, WEIGHT)
     assert fitted.history_["val_accuracy"][-1] == pytest.approx(score)
     assert score != pytest.approx(fitted.score(X_VAL, Y_VAL))
-    scaled = net(label_smoothing=0.0).fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=7 * WEIGHT)
+    scaled = net(label_smoothing=0.0).fit(
+        X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=7 * WEIGHT
+    )
     assert scaled.history_["val_loss"] == pytest.approx(fitted.history_["val_loss"], rel=1e-5)
 
 

@@ -35,6 +35,11 @@ FEATURES_IN_MEMORY = 2**28
 # Factor of the learning rate in the second phase.
 FINE_SHARE = 0.1
 
+# Least epsilon of Adam in the second phase. Adam's steps do not shrink with the gradient, so a
+# network whose head has learned a few samples by heart would drift: MobileNetV2 at 97 px on 142
+# photographs falls from 0.860 to 0.827 with 1e-4, and to 0.849 with 1e-3.
+FINE_EPSILON = 1e-3
+
 # Defaults of inherited parameters.
 PRETRAINED_DEFAULTS: ImageParameters = {
     "batch_size": 32,
@@ -241,6 +246,9 @@ class PretrainedTraining(_Part):
         slower = self._make_optimizer(training.schedule)
         if not isinstance(slower.get_config()["learning_rate"], dict):
             slower.learning_rate = FINE_SHARE * current_rate(slower)
+        is_given = "optimizer__epsilon" in self.get_params(deep=False)
+        if isinstance(self.optimizer, str) and hasattr(slower, "epsilon") and not is_given:
+            slower.epsilon = max(slower.epsilon, FINE_EPSILON)
         self._train_images(dataclasses.replace(training, optimizer=slower), plan)
 
     def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
@@ -428,7 +436,9 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
         class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
         optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
-        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``. In the second
+        phase an optimizer given by name has an ``epsilon`` of at least 0.001, unless
+        ``optimizer__epsilon`` is set: steps then become small where little is left to learn.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
@@ -676,7 +686,9 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         second phase has a tenth of it. None takes that of an optimizer instance, and for a name or
         class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1 ("sgd") or 1.0 ("adadelta"); for other
         optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
-        Keras schedule, which both phases follow, and ``optimizer__learning_rate``.
+        Keras schedule, which both phases follow, and ``optimizer__learning_rate``. In the second
+        phase an optimizer given by name has an ``epsilon`` of at least 0.001, unless
+        ``optimizer__epsilon`` is set: steps then become small where little is left to learn.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
