@@ -36,7 +36,7 @@ exclude_patterns = [
     "_build",
     "_ext",
     "_templates",
-    "gallery/*.ipynb",  # pages are made of the .rst
+    "gallery/**.ipynb",  # pages are made of the .rst
     "inventories",
     "pictures",
     "sg_execution_times.rst",
@@ -47,7 +47,7 @@ templates_path = ["_templates"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "ignore_pattern": r"benchmarks|reproduce|sample_photos",
+    "ignore_pattern": r"benchmarks|reproduce|sample_photos|serving",
     "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
