@@ -6,7 +6,6 @@ import contextlib
 import os
 import pickle
 import tarfile
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -18,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from ._compat import Interval, StrOptions
 from ._typing import Bunch, validate_params
+from ._warnings import warn
 from .image.files import Array, ImageFiles, read_images, unreadable
 from .image.sizes import RESIZE, WHITE, parse_colour
 
@@ -99,7 +99,8 @@ def load_image_folder(
     *,
     classes: Sequence[str] | None = None,
     as_array: bool = False,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
+    resize: str = "stretch",
     background: str | Sequence[int] = "white",
     on_error: str = "raise",
     return_X_y: Literal[False] = False,
@@ -110,7 +111,8 @@ def load_image_folder(
     *,
     classes: Sequence[str] | None = None,
     as_array: bool = False,
-    image_size: Sequence[int] | None = None,
+    image_size: int | Sequence[int] | None = None,
+    resize: str = "stretch",
     background: str | Sequence[int] = "white",
     on_error: str = "raise",
     return_X_y: Literal[True],
@@ -229,11 +231,10 @@ def load_image_folder(
         # Sizes may differ here: the estimator that reads the paths has an image_size.
         ImageFiles(paths, image_size=(1, 1))
     if return_X_y and skipped:
-        warnings.warn(
+        warn(
             f"{len(skipped)} files that cannot be read were skipped, the first of them "
             f"{skipped[0][0]!r}: {skipped[0][1]}. With return_X_y=False the result lists them.",
             UserWarning,
-            stacklevel=3,
         )
     return _as_bunch(data, target, names, return_X_y, skipped=skipped)
 

@@ -17,7 +17,7 @@ LEVELS = [
     {"_fitted", "_parameters", "_saved", "_summary"},
     {"_training", "metrics"},
     {"_files", "_missing", "_strings"},
-    {"_compat", "_environment", "_keras", "_keras_compat", "_typing"},
+    {"_compat", "_environment", "_keras", "_keras_compat", "_typing", "_warnings"},
 ]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_score
 
 from skcnn import ImageClassifier, ImageRegressor, PretrainedClassifier, load_digit_images
 from skcnn._training.batches import automatic_batch_size
@@ -100,6 +101,15 @@ def test_automatic_number_of_epochs_has_enough_steps(n_samples, epochs):
     assert fitted.n_iter_ == epochs
     assert fitted.n_steps_ >= 640
     assert fitted.n_steps_ - fitted.n_steps_ / epochs < 640
+
+
+def test_warnings_point_to_the_line_of_the_user():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        net(epochs=6).fit(BLANK, Y)
+        cross_val_score(net(), X.reshape(len(X), -1), Y, cv=2)
+    places = {(each.category, each.filename) for each in seen}
+    assert places == {(ConvergenceWarning, __file__), (UserWarning, __file__)}
 
 
 def test_no_warning_in_the_first_epochs():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from .._environment import check_not_forked
+from .._warnings import warn
 from .archive import (
     LoadError,
     attributes,
@@ -40,11 +40,10 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
             unsaved.append(name)
             del parameters[name]
     if unsaved:
-        warnings.warn(
+        warn(
             f"The file does not contain {', '.join(unsaved)}, which cannot be saved: data, code "
             "or a local path. Set them again after loading.",
             UserWarning,
-            stacklevel=3,
         )
     kept = type(estimator)(**parameters)
     for name, value in attributes(estimator).items():
@@ -100,11 +99,10 @@ def _restored(content: Any) -> Any:
     if not hasattr(estimator, "_restore"):
         raise LoadError(f"it contains a {type(estimator).__name__} instead of an estimator")
     if getattr(estimator, "checkpoint_dir", None) is not None:  # files of version 0.1.0
-        warnings.warn(
+        warn(
             f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is ignored; set it again to "
             "write checkpoints.",
             UserWarning,
-            stacklevel=4,
         )
         estimator.checkpoint_dir = None
     if "state" in content:

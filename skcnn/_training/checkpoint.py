@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from .._files import archive as _archive
 from .._keras import keras
+from .._warnings import warn
 
 try:
     import fcntl
@@ -134,11 +134,10 @@ def _locked(folder: Path) -> Iterator[None]:
                 "at the same time, such as those of a search, need separate folders."
             ) from None
         except OSError as error:  # some network file systems do not support locks
-            warnings.warn(
+            warn(
                 f"checkpoint_dir={str(folder)!r} cannot be locked ({error.strerror}): make sure "
                 "that no other fit uses it.",
                 UserWarning,
-                stacklevel=2,
             )
         yield
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from .._keras import keras
+from .._warnings import warn
 from .batches import BatchGenerator
 from .callbacks import (
     BestWeights,
@@ -259,11 +259,10 @@ class TrainingRun:
                 raise  # nothing was learned
             for callback in callbacks:
                 callback.on_train_end()
-            warnings.warn(
+            warn(
                 f"The training run was interrupted after epoch {self.done} of {self.last}; the "
                 "weights learned so far are kept.",
                 UserWarning,
-                stacklevel=5,
             )
             return False
         return True
@@ -366,7 +365,7 @@ class TrainingRun:
 
     def _warn_of_failure(self) -> None:
         losses = self.history["loss"][self.first :]
-        warnings.warn(
+        warn(
             f"The network has learned next to nothing: its training loss was {losses[0]:.4g} in "
             f"the first epoch and {losses[-1]:.4g} in the last, and predicting the same for all "
             f"samples has {self.baseline:.4g}. Try a smaller learning_rate (now "
@@ -374,14 +373,12 @@ class TrainingRun:
             f"more epochs (now {len(losses)}) or a smaller network, and look at the samples and "
             "targets.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     def _warn_of_divergence(self) -> None:
-        warnings.warn(
+        warn(
             f"The loss became {self.history['loss'][-1]} in epoch {self.done}. The weights of "
             f"epoch {self.best_iteration} are kept, where 0 are the initial ones. Try a smaller "
             "learning_rate.",
             ConvergenceWarning,
-            stacklevel=5,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Real
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -17,6 +16,7 @@ from .._compat import Interval, StrOptions
 from .._missing import check_no_missing
 from .._training.network import State
 from .._typing import ClassifierMixin
+from .._warnings import warn
 from ..heads import ClassesHead, LabelsHead
 from .arrays import as_numpy
 from .estimator import VGG_LITE, Array, ImageEstimator, ImageParameters
@@ -420,9 +420,8 @@ def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: A
         )
     without = [labels[code] for code in np.unique(codes) if labels[code] not in class_weight]
     if without:
-        warnings.warn(
+        warn(
             f"class_weight has no weight for the classes {without} of y; each gets 1.",
             UserWarning,
-            stacklevel=2,
         )
     return np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)

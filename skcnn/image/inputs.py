@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_array, check_X_y, validate_data
 
 from .._compat import StrOptions
 from .._keras import keras
+from .._warnings import warn
 from .arrays import ImageArrays, as_numpy, is_image_list
 from .files import ImageFiles, as_paths
 from .layers import ResizeLikePillow
@@ -236,11 +236,10 @@ class ImageInputs:
             side = math.isqrt(n_features)
             shape = (side, side, 1) if side * side == n_features else (1, n_features, 1)
             if shape != getattr(self, "input_shape_", None):
-                warnings.warn(
+                warn(
                     f"X has rows of {n_features} features, which are read as images of shape "
                     f"{shape}. Set input_shape to the shape of the images.",
                     UserWarning,
-                    stacklevel=2,
                 )
             return shape
         if math.prod(given) != n_features:
@@ -337,12 +336,11 @@ class ImageInputs:
         # Integers of the same dtype are not rescaled, only dark.
         narrower = low < most <= low + span / NARROW and not (same_dtype and X.dtype.kind in "iu")
         if span and (wider or narrower):
-            warnings.warn(
+            warn(
                 f"X has pixels from {least:.6g} to {most:.6g} ({X.dtype}), but the network was "
                 f"fitted on pixels from {low:.6g} to {high:.6g} ({self.pixel_dtype_}); scale "
                 "them alike.",
                 UserWarning,
-                stacklevel=2,
             )
 
     def _with_resize(self, build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:

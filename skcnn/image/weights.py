@@ -19,6 +19,7 @@ from .._compat import keras_home
 from .._files.archive import check_path
 from .._keras import keras
 from .._training.network import compiles
+from .._warnings import warn
 from .backbones import BACKBONES, SMALLEST, Brought, Triple, build_backbone
 
 Array = NDArray[Any]
@@ -106,11 +107,10 @@ def _size_of_imagenet(backbone: str, size: tuple[int, int]) -> int:
         return known.usual
     if size[0] == size[1] and size[0] in known.sizes:
         return size[0]
-    warnings.warn(
+    warn(
         f"{backbone} has ImageNet weights for square images of {', '.join(map(str, known.sizes))} "
         f"pixels; for image_size={size} those of {known.usual} are used.",
         UserWarning,
-        stacklevel=2,
     )
     return known.usual
 
