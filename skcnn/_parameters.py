@@ -8,7 +8,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self, TypeAlias, TypedDict
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
@@ -80,7 +80,7 @@ class OptimizerParameters(TypedDict, total=False):
 class OwnTrainingParameters(TypedDict, total=False):
     """Types of the parameters of `KerasEstimator` itself."""
 
-    epochs: int | str
+    epochs: int | Literal["auto"]
     batch_size: int | str
     optimizer: Optimizer
     learning_rate: float | None

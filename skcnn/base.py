@@ -11,7 +11,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     def __init__(
         self,
         *,
-        epochs: int | str = "auto",
+        epochs: int | Literal["auto"] = "auto",
         batch_size: int | str = "auto",
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,

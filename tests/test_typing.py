@@ -40,7 +40,7 @@ follow_imports = skip
 """
 
 BEGINNING = """
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV
@@ -66,7 +66,7 @@ def of_{name}() -> None:
     assert_type(net.set_fit_request(sample_weight=True), skcnn.{name})
     assert_type(net.get_params(deep=False), dict[str, Any])
     assert_type(net.score(X, y), float)
-    assert_type(net.epochs, int)
+    assert_type(net.epochs, int | Literal["auto"])
     assert_type(net.n_iter_, int)
     assert_type(net.best_iteration_, int)
     assert_type(net.precision_, str)
@@ -77,7 +77,7 @@ def of_{name}() -> None:
     GridSearchCV(net, {{"epochs": [1, 2]}}).fit(X, y)
     skcnn.TrainingHistoryDisplay.from_estimator(net).plot().plot()
     skcnn.{name}({first}epochz=3)  # E: Unexpected keyword argument "epochz"
-    skcnn.{name}({first}epochs="many")  # E: incompatible type "str"; expected "int"
+    skcnn.{name}({first}epochs="many")  # E: expected "int | Literal['auto']"
     skcnn.{name}({first}optimizer__momentun=0.9)  # E: argument "optimizer__momentun"
     net.fit(X, y).fti()  # E: has no attribute "fti"
     net.fit(X)  # E: Missing positional argument "y"
