@@ -350,7 +350,8 @@ def test_a_warm_start_trains_the_network_further(net, backbone):
 def test_regression(backbone):
     net = PretrainedRegressor(backbone, frozen_epochs=20, epochs=10, random_state=0).fit(X, INK)
     ink = X_TEST.sum(axis=(1, 2))
-    assert net.score(X_TEST, ink) > 0.5
+    frozen = clone(net).set_params(trainable=0).fit(X, INK)
+    assert net.score(X_TEST, ink) > max(0.4, frozen.score(X_TEST, ink) + 0.2)
     two = clone(net).set_params(frozen_epochs=2, epochs=1).fit(X, np.column_stack([INK, -INK]))
     assert two.predict(X_TEST).shape == (180, 2)
 
