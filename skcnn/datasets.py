@@ -234,7 +234,6 @@ def load_image_folder(
         warn(
             f"{len(skipped)} files that cannot be read were skipped, the first of them "
             f"{skipped[0][0]!r}: {skipped[0][1]}. With return_X_y=False the result lists them.",
-            UserWarning,
         )
     return _as_bunch(data, target, names, return_X_y, skipped=skipped)
 

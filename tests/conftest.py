@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import sklearn
 
 
 @pytest.fixture
@@ -23,6 +24,14 @@ def run_python():
         return done
 
     return run
+
+
+@pytest.fixture(params=[False, True], ids=["without dispatch", "with dispatch"])
+def dispatch(request, monkeypatch):
+    """Run a test with and without scikit-learn's array API dispatch."""
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with sklearn.config_context(array_api_dispatch=request.param):
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -3,7 +3,6 @@
 import array_api_strict as xp
 import numpy as np
 import pytest
-import sklearn
 
 from skcnn import (
     AugmentationDisplay,
@@ -15,14 +14,8 @@ from skcnn import (
     load_digit_images,
 )
 
+pytestmark = pytest.mark.usefixtures("dispatch")
 X, Y = (data[:60] for data in load_digit_images(return_X_y=True))
-
-
-@pytest.fixture(params=[False, True], ids=["without dispatch", "with dispatch"], autouse=True)
-def dispatch(request, monkeypatch):
-    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
-    with sklearn.config_context(array_api_dispatch=request.param):
-        yield
 
 
 def net():

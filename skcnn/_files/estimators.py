@@ -43,7 +43,6 @@ def save(estimator: Any, path: str | os.PathLike[str], learned: dict[str, Any]) 
         warn(
             f"The file does not contain {', '.join(unsaved)}, which cannot be saved: data, code "
             "or a local path. Set them again after loading.",
-            UserWarning,
         )
     kept = type(estimator)(**parameters)
     for name, value in attributes(estimator).items():
@@ -102,7 +101,6 @@ def _restored(content: Any) -> Any:
         warn(
             f"checkpoint_dir={estimator.checkpoint_dir!r} of the file is ignored; set it again to "
             "write checkpoints.",
-            UserWarning,
         )
         estimator.checkpoint_dir = None
     if "state" in content:

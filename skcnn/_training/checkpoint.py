@@ -137,7 +137,6 @@ def _locked(folder: Path) -> Iterator[None]:
             warn(
                 f"checkpoint_dir={str(folder)!r} cannot be locked ({error.strerror}): make sure "
                 "that no other fit uses it.",
-                UserWarning,
             )
         yield
     finally:

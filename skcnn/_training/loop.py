@@ -262,7 +262,6 @@ class TrainingRun:
             warn(
                 f"The training run was interrupted after epoch {self.done} of {self.last}; the "
                 "weights learned so far are kept.",
-                UserWarning,
             )
             return False
         return True

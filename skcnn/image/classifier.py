@@ -422,6 +422,5 @@ def _weights_of_classes(class_weight: dict[Any, float], classes: Array, codes: A
     if without:
         warn(
             f"class_weight has no weight for the classes {without} of y; each gets 1.",
-            UserWarning,
         )
     return np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)

@@ -239,7 +239,6 @@ class ImageInputs:
                 warn(
                     f"X has rows of {n_features} features, which are read as images of shape "
                     f"{shape}. Set input_shape to the shape of the images.",
-                    UserWarning,
                 )
             return shape
         if math.prod(given) != n_features:
@@ -340,7 +339,6 @@ class ImageInputs:
                 f"X has pixels from {least:.6g} to {most:.6g} ({X.dtype}), but the network was "
                 f"fitted on pixels from {low:.6g} to {high:.6g} ({self.pixel_dtype_}); scale "
                 "them alike.",
-                UserWarning,
             )
 
     def _with_resize(self, build: Callable[[], keras.Model]) -> Callable[[], keras.Model]:

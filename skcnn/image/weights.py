@@ -110,7 +110,6 @@ def _size_of_imagenet(backbone: str, size: tuple[int, int]) -> int:
     warn(
         f"{backbone} has ImageNet weights for square images of {', '.join(map(str, known.sizes))} "
         f"pixels; for image_size={size} those of {known.usual} are used.",
-        UserWarning,
     )
     return known.usual
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._keras import keras, tf
-from .recurrence import CELLS, attend, recur
+from .recurrence import CELLS, advance, recur
 
 Tensor = Any
 
@@ -292,9 +292,14 @@ class AttentionDecoder(CodeLayer):
         inputs = self.look_up(codes[None], self.embeddings, self.kernel, self.bias, False)[0]
         n_states = self.n_states
         context, *first = state[: 1 + n_states]
-        product = tf.matmul(tf.concat([first[0], context], -1), self._kernel())
-        first = self.step_function(inputs, product, first)
-        context, attention = attend(first[0], keys, tf.cast(mask, keys.dtype))
+        (*first, context), _, (attention,) = advance(
+            self.step_function,
+            inputs,
+            self._kernel(),
+            [*first, context],
+            keys,
+            tf.cast(mask, keys.dtype),
+        )
         new, top = [context, *first], tf.concat([first[0], context], -1)
         for number, (kernel, recurrent, bias) in enumerate(self.cells, 1):
             own = state[1 + number * n_states : 1 + (number + 1) * n_states]

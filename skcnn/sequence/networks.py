@@ -8,6 +8,7 @@ from typing import Any
 
 from .._keras import keras
 from .._training.network import check_size
+from ..base import LEAST_STEPS
 from .layers import LARGE, AttentionDecoder, Encoder
 
 # Recurrent layers of up to this many steps are unrolled, which takes longer to trace and runs
@@ -53,7 +54,7 @@ class Decoder:
     size: Callable[..., tuple[int, int]]
     autoregressive: bool = False
     steps_an_epoch: int = 0
-    least_steps: int = 640
+    least_steps: int = LEAST_STEPS
     defaults: dict[str, Any] = field(default_factory=dict)
 
 

@@ -3,7 +3,7 @@
 TensorFlow's gradient of a loop stores all intermediate values of every step and sums the gradient
 of the kernel step by step. Here the loop stores only the states, and the gradients of the kernel
 and of the keys are one product each after the loop. A training step of 17 strings of 5 and 4
-characters takes 0.86 of the time, one of 23 strings of up to 40 characters 0.93.
+characters takes 0.86 of the time (medians of two).
 """
 
 from __future__ import annotations
@@ -67,6 +67,28 @@ def attend(output: Tensor, keys: Tensor, within: Tensor) -> tuple[Tensor, Tensor
     return tf.linalg.matvec(keys, attention, transpose_a=True), attention
 
 
+def advance(
+    step: Step,
+    inputs: Tensor,
+    kernel: Tensor,
+    state: list[Tensor],
+    keys: Tensor | None = None,
+    within: Tensor | None = None,
+) -> tuple[list[Tensor], Tensor, list[Tensor]]:
+    """Run one step, with the arguments of :func:`recur` for one step.
+
+    Returns the next state, the product with the kernel, and a list with the attention if there
+    are `keys`.
+    """
+    n_cell = len(state) - (keys is not None)
+    product = tf.matmul(_read(state, n_cell), kernel)
+    new = step(inputs, product, state[:n_cell])
+    if keys is None:
+        return new, product, []
+    context, attention = attend(new[0], keys, within)
+    return [*new, context], product, [attention]
+
+
 def recur(
     step: Step,
     inputs: Tensor,
@@ -99,10 +121,8 @@ def recur(
     n_cell = len(state) - attends
 
     def forward(now: list[Tensor], state: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        product = tf.matmul(_read(state, n_cell), kernel)
-        new = step(now[0], product, state[:n_cell])
-        more = attend(new[0], keys, within) if attends else ()
-        return [*new, *more[:1]], [product, *new, *more]
+        new, product, attention = advance(step, now[0], kernel, state, keys, within)
+        return new, [product, *new, *attention]
 
     def back(now: list[Tensor], carried: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         given, product, *before = now[: 2 + n_cell]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import sklearn
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skcnn import (
@@ -14,15 +13,9 @@ from skcnn import (
 )
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("dispatch")
 X, Y = (data[:60] for data in load_digit_images(return_X_y=True))
 KINDS = [X, X.astype(np.uint8), X.reshape(60, -1)]
-
-
-@pytest.fixture(params=[False, True], ids=["without dispatch", "with dispatch"], autouse=True)
-def dispatch(request, monkeypatch):
-    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
-    with sklearn.config_context(array_api_dispatch=request.param):
-        yield
 
 
 def net():
