@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 
 # Packages whose frames lie between the line of the user and the warning.
@@ -11,10 +11,10 @@ WITHIN = {"skcnn", "sklearn", "joblib", "contextlib"}
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called skcnn, directly or through scikit-learn."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and _package(frame.f_globals) in WITHIN:
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and _package(frame.f_globals) in WITHIN:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level + 1)
 
 
 def _package(names: dict[str, object]) -> str:
