@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
@@ -105,7 +107,13 @@ class AugmentationDisplay:
         -------
         AugmentationDisplay
             The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is not an ImageAugmenter.
         """
+        _check_augmenter(estimator)
         X = images_as_rows(X, image_size=image_size, resize=resize, background=background)[:]
         images = check_images(X)
         # One call for all variants, so that mixup has partners for a single image, too.
@@ -157,6 +165,25 @@ class AugmentationDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
+
+
+def _check_augmenter(estimator: Any) -> None:
+    transform = getattr(estimator, "transform", None)
+    if transform is None or "random_state" not in inspect.signature(transform).parameters:
+        hint = "; pass its augmentation" if hasattr(estimator, "augmentation") else ""
+        raise _wrong_estimator("an ImageAugmenter", estimator, hint)
+
+
+def _check_offers(estimator: Any, name: str, expected: str) -> None:
+    """Check that an estimator has an attribute; one that ends with _ only a fitted one has."""
+    if name.endswith("_") and isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+    if not hasattr(estimator, name):
+        raise _wrong_estimator(expected, estimator)
+
+
+def _wrong_estimator(expected: str, estimator: Any, hint: str = "") -> TypeError:
+    return TypeError(f"estimator must be {expected}; got {type(estimator).__name__}{hint}.")
 
 
 def check_images(X: Any) -> Array:
@@ -270,7 +297,7 @@ class TrainingHistoryDisplay:
         """
         estimators = estimator if isinstance(estimator, Mapping) else {"": estimator}
         for each in estimators.values():
-            check_is_fitted(each)
+            _check_offers(each, "history_", "a fitted estimator with a history_")
         histories = {name: each.history_ for name, each in estimators.items()}
         for history in histories.values():
             if metric not in history:
@@ -403,6 +430,8 @@ class MisclassifiedImagesDisplay:
         MisclassifiedImagesDisplay
             The display, drawn.
         """
+        _check_offers(estimator, "predict_proba", "a classifier with predict_proba")
+        _check_offers(estimator, "classes_", "a classifier with classes_")
         has_background = as_paths(X) is not None or is_image_list(X)
         return cls.from_predictions(
             X,
@@ -684,6 +713,7 @@ class SaliencyDisplay:
             If the network has no convolution, or a class of `y` is not one of the estimator's.
         """
         _convolutions(estimator)
+        _check_offers(estimator, "predict_proba", "a classifier with predict_proba")
         probability = estimator.predict_proba(X)
         classes = estimator.classes_
         codes = probability.argmax(axis=1)
@@ -773,7 +803,7 @@ def _last_maps(model: keras.Model) -> Any:
 
 
 def _convolutions(estimator: Any) -> list[keras.layers.Layer]:
-    check_is_fitted(estimator)
+    _check_offers(estimator, "model_", "a fitted image estimator with a model_")
     layers = estimator.model_.layers
     found = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
     if not found:
@@ -844,6 +874,7 @@ class AttentionDisplay:
             The display, drawn.
         """
         estimator = getattr(estimator, "best_estimator_", estimator)
+        _check_offers(estimator, "_attention", "a Seq2SeqRNN")
         return cls(*estimator._attention(text)).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
@@ -945,6 +976,7 @@ class StringMistakesDisplay:
         StringMistakesDisplay
             The display, drawn.
         """
+        _check_offers(estimator, "predict", "an estimator that predicts strings")
         return cls.from_predictions(y, estimator.predict(X), n_strings=n_strings, figure=figure)
 
     @classmethod

@@ -7,12 +7,19 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from PIL import Image
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from skcnn import (
+    AttentionDisplay,
     AugmentationDisplay,
+    FilterDisplay,
     ImageAugmenter,
     MiniCNN,
     MisclassifiedImagesDisplay,
+    SaliencyDisplay,
+    Seq2SeqRNN,
+    StringMistakesDisplay,
     TrainingHistoryDisplay,
     load_digit_images,
 )
@@ -52,6 +59,42 @@ def test_augmentation_display_draws_on_given_axes():
     display = AugmentationDisplay.from_estimator(FLIP, RNG.random((1, 4, 4)), ax=ax)
     assert display.ax_ is ax
     assert display.plot().ax_ is not ax
+
+
+LOGISTIC = LogisticRegression().fit([[0], [1]], [0, 1])
+PIXELS = RNG.random((1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("display", "other", "arguments", "match"),
+    [
+        (
+            AugmentationDisplay,
+            MiniCNN(),
+            [PIXELS],
+            "MiniCNN; pass its augmentation",
+        ),
+        (
+            AugmentationDisplay,
+            StandardScaler(),
+            [PIXELS],
+            "an ImageAugmenter; got StandardS",
+        ),
+        (TrainingHistoryDisplay, LOGISTIC, [], "a history_; got LogisticRegression"),
+        (MisclassifiedImagesDisplay, None, [PIXELS, [0]], "predict_proba; got NoneType"),
+        (MisclassifiedImagesDisplay, Seq2SeqRNN(), [["a"], ["b"]], "classes_; got Seq2SeqRNN"),
+        (FilterDisplay, LOGISTIC, [], "a model_; got LogisticRegression"),
+        (SaliencyDisplay, LOGISTIC, [PIXELS], "a model_; got LogisticRegression"),
+        (AttentionDisplay, MiniCNN(), ["a"], "a Seq2SeqRNN; got MiniCNN"),
+        (StringMistakesDisplay, StandardScaler(), [["a"], ["b"]], "strings; got StandardScaler"),
+    ],
+    ids=lambda each: each.__name__ if isinstance(each, type) else None,
+)
+def test_displays_name_an_estimator_that_they_cannot_draw(display, other, arguments, match):
+    if isinstance(other, Seq2SeqRNN):
+        other = Seq2SeqRNN(decoder="repeat", epochs=1).fit(["a", "b"], ["b", "a"])
+    with pytest.raises(TypeError, match=f"^estimator must be .*{match}"):
+        display.from_estimator(other, *arguments)
 
 
 # Histories
