@@ -3,8 +3,9 @@
 ``cost`` fits with and without shifts, flips and cutout in alternating epochs of one run and
 reports the ratio of the median seconds. ``accuracy`` fits 10 epochs with the setting of the
 classic study (shifts of 0.1, vertical flip) and with a better one (shifts of 0.125, horizontal
-flip, cutout 0.25). Reads a folder with one sub-folder of image files per class and holds out the
-last tenth of every class::
+flip, cutout 0.25). ``few`` compares single settings under the defaults, on the first 50 images of
+every class and 100 held-out ones, three seeds. Reads a folder with one sub-folder of image files
+per class and holds out the last tenth of every class::
 
     python examples/benchmarks/augmentation.py FOLDER [--only cost] [--epochs 10]
 """
@@ -15,10 +16,20 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _data import CLASSIC_AUGMENTATION, GOOD_AUGMENTATION, about, load_split
+from _data import CLASSIC_AUGMENTATION, GOOD_AUGMENTATION, about, load_split, table
 
-from skcnn import VGGLite
+from skcnn import ImageAugmenter, VGGLite
 
+SINGLE = [
+    None,
+    ImageAugmenter(horizontal_flip=True),
+    ImageAugmenter(width_shift_range=0.125, height_shift_range=0.125),
+    ImageAugmenter(horizontal_flip=True, width_shift_range=0.125, height_shift_range=0.125),
+    ImageAugmenter(rotation_range=15),
+    ImageAugmenter(cutout=0.25),
+    ImageAugmenter(mixup=0.2),
+    ImageAugmenter(cutmix=1.0),
+]
 SETTINGS = {"classic": CLASSIC_AUGMENTATION, "good": GOOD_AUGMENTATION}
 
 
@@ -54,20 +65,45 @@ def accuracy(data: tuple[np.ndarray, ...], epochs: int, random_state: int) -> No
         print(f"{name:8} {sum(net.history_['seconds']):.0f} s, {augmentation}", flush=True)
 
 
+def few(data: tuple[np.ndarray, ...], n_per_class: int = 50, seeds: int = 3) -> None:
+    """Compare single settings on few images."""
+    X, y, X_test, y_test = data
+    train, test = (first_of_each(codes, n) for codes, n in ((y, n_per_class), (y_test, 100)))
+    rows = [("augmentation", "median", "lowest", "highest", "seconds a fit")]
+    for augmentation in SINGLE:
+        scores, seconds = [], []
+        for seed in range(seeds):
+            net = VGGLite(augmentation=augmentation, random_state=seed).fit(X[train], y[train])
+            scores.append(net.score(X_test[test], y_test[test]))
+            seconds.append(sum(net.history_["seconds"]))
+        found = (np.median(scores), min(scores), max(scores))
+        name = "none" if augmentation is None else str(augmentation)[len("ImageAugmenter(") : -1]
+        rows.append((name, *(f"{value:.3f}" for value in found), f"{np.median(seconds):.0f}"))
+        print(rows[-1], flush=True)
+    print(table(rows))
+
+
+def first_of_each(y: np.ndarray, number: int) -> np.ndarray:
+    """Return the first rows of every class."""
+    return np.concatenate([np.flatnonzero(y == label)[:number] for label in np.unique(y)])
+
+
 def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only", choices=["cost", "accuracy"])
+    parser.add_argument("--only", choices=["cost", "accuracy", "few"])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--random-state", type=int, default=0)
     options = parser.parse_args()
     data = load_split(options.folder)
     print(about(data[0], data[2]), flush=True)
-    if options.only != "accuracy":
+    if options.only in (None, "cost"):
         cost(*data[:2])
-    if options.only != "cost":
+    if options.only in (None, "accuracy"):
         accuracy(data, options.epochs, options.random_state)
+    if options.only in (None, "few"):
+        few(data)
 
 
 if __name__ == "__main__":

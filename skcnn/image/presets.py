@@ -751,7 +751,7 @@ class VGGLite(Preset):
     --------
     >>> from skcnn import VGGLite, load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
-    >>> VGGLite(epochs=5, random_state=0).fit(X[:1000], y[:1000]).predict(X[:3])
+    >>> VGGLite(epochs=5, random_state=0).fit(X[:400], y[:400]).predict(X[:3])
     array([0, 1, 2])
     """
 
@@ -947,7 +947,7 @@ class SpeedNet(Preset):
     --------
     >>> from skcnn import SpeedNet, load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
-    >>> SpeedNet(epochs=3, random_state=0).fit(X[:600], y[:600]).predict(X[:3])
+    >>> SpeedNet(epochs=2, batch_size=50, random_state=0).fit(X[:400], y[:400]).predict(X[:3])
     array([0, 1, 2])
     """
 
