@@ -80,6 +80,9 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
 
+    # Factor of the default learning rates of optimizers.
+    _rate_share: ClassVar[float] = 1.0
+
     # Network arguments with another name than their parameter, and network arguments that had
     # another name in files of earlier versions.
     _parameter_of: ClassVar[dict[str, str]] = {}
@@ -527,6 +530,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             self.weight_decay,
             schedule,
             self._routed("optimizer__"),
+            self._rate_share,
         )
 
     # Files

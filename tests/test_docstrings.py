@@ -86,9 +86,12 @@ def test_classifiers_describe_parameters_and_attributes_alike():
     assert_docstring_consistency(
         CLASSIFIERS,
         include_params=True,
+        exclude_params=["learning_rate"],  # FeedForward has rates of its own
         include_attrs=True,
-        ignore_types=("epochs", "label_smoothing"),  # SpeedNet has defaults of its own
+        ignore_types=("epochs", "label_smoothing"),  # presets have defaults of their own
     )
+    others = [cls for cls in CLASSIFIERS if cls is not skcnn.FeedForward]
+    assert_docstring_consistency(others, include_params=["learning_rate"])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_val_score
 
-from skcnn import ImageClassifier, clear_compiled, load_digit_images
+from skcnn import FeedForward, ImageClassifier, clear_compiled, load_digit_images
 from skcnn._training.callbacks import EpochLog
 from skcnn._training.optimizers import SCHEDULES, cosine, default_learning_rate, one_cycle
 
@@ -52,6 +52,22 @@ def test_default_learning_rates():
     assert default_learning_rate(optimizers.Lion, "one_cycle") == pytest.approx(
         float(optimizers.Lion().learning_rate)
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rate"),
+    [
+        ({}, 0.003),
+        ({"optimizer": "sgd"}, 0.03),
+        ({"learning_rate": 0.02}, 0.02),
+        ({"learning_rate_schedule": "constant"}, 0.001),
+        ({"optimizer": keras.optimizers.Adam(0.004)}, 0.004),
+    ],
+)
+def test_feed_forward_has_default_rates_of_its_own(parameters, rate):
+    fitted = FeedForward(epochs=1, random_state=0, **parameters).fit(X, Y)
+    assert fitted.learning_rate_ == pytest.approx(rate)
+    assert fitted.label_smoothing == 0
 
 
 class Interrupts(keras.callbacks.Callback):

@@ -189,10 +189,17 @@ def cosine(progress: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": one_cycle, "cosine": cosine}
 
 
-def default_learning_rate(optimizer: type[keras.optimizers.Optimizer], schedule: object) -> float:
-    """Return the default learning rate of an optimizer class under a schedule."""
+def default_learning_rate(
+    optimizer: type[keras.optimizers.Optimizer], schedule: object, share: float = 1.0
+) -> float:
+    """Return the default learning rate of an optimizer class under a schedule.
+
+    `share` is the factor of the rates that are chosen here.
+    """
     name = optimizer.__name__.lower()
-    rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
+    if schedule in SCHEDULES and name in PEAK_LEARNING_RATES:
+        return share * PEAK_LEARNING_RATES[name]
+    rates = {} if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
     # A fixed name, as TensorFlow keeps memory for every new name of a variable.
     return rates[name] if name in rates else current_rate(optimizer(name="optimizer"))
 
@@ -208,6 +215,7 @@ def make_optimizer(
     weight_decay: float,
     schedule: Any,
     routed: dict[str, Any],
+    share: float = 1.0,
 ) -> keras.optimizers.Optimizer:
     """Create an optimizer from the parameters of an estimator.
 
@@ -223,6 +231,8 @@ def make_optimizer(
         The learning-rate schedule.
     routed : dict
         Arguments of the optimizer, with the prefix ``optimizer__``.
+    share : float, default=1.0
+        Factor of the default learning rate.
 
     Raises
     ------
@@ -238,7 +248,7 @@ def make_optimizer(
     else:
         check_routed(optimizer, routed)
         if "learning_rate" not in given and "optimizer__learning_rate" not in routed:
-            given["learning_rate"] = default_learning_rate(optimizer, schedule)
+            given["learning_rate"] = default_learning_rate(optimizer, schedule, share)
         routed.update({f"optimizer__{name}": value for name, value in given.items()})
         made = routed_optimizer(optimizer, routed)
     if schedule in SCHEDULES and has_schedule(made):

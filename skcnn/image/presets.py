@@ -22,7 +22,7 @@ class FeedForward(Preset):
 
     Parameters
     ----------
-    label_smoothing : float, default=0.1
+    label_smoothing : float, default=0.0
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.
     class_weight : dict or "balanced", default=None
@@ -79,8 +79,8 @@ class FeedForward(Preset):
         Adam.
     learning_rate : float, default=None
         Learning rate, or its peak under "one_cycle" and "cosine"; positive. None takes that of an
-        optimizer instance, and for a name or class 0.01 ("muon", "adam", "adamw", "nadam"), 0.1
-        ("sgd") or 1.0 ("adadelta"); for other optimizers, and all but "adadelta" under "constant",
+        optimizer instance, and for a name or class 0.003 ("muon", "adam", "adamw", "nadam"), 0.03
+        ("sgd") or 0.3 ("adadelta"); for other optimizers, and all but "adadelta" under "constant",
         the default of Keras. Refused beside a Keras schedule and ``optimizer__learning_rate``.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
@@ -197,6 +197,10 @@ class FeedForward(Preset):
     """
 
     architecture = "FC-300 -> RELU -> DROPOUT-0.5 -> FCS"
+    # Ten epochs of 45,000 images of CIFAR-10 (JPEG copy): 0.550; without the smaller rate about
+    # 0.49, with label smoothing of 0.1 0.545. 1,100 digits: 0.978, and 0.988 at the common rate.
+    _defaults: ClassVar[ClassifierParameters] = {"label_smoothing": 0.0}
+    _rate_share = 0.3
 
 
 class MiniCNN(Preset):
