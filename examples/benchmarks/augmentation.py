@@ -16,7 +16,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from _data import CLASSIC_AUGMENTATION, GOOD_AUGMENTATION, about, load_split, table
+from _data import (
+    CLASSIC_AUGMENTATION,
+    FLIPS_AND_SHIFTS,
+    GOOD_AUGMENTATION,
+    about,
+    load_split,
+    table,
+)
 
 from skcnn import ImageAugmenter, VGGLite
 
@@ -24,7 +31,7 @@ SINGLE = [
     None,
     ImageAugmenter(horizontal_flip=True),
     ImageAugmenter(width_shift_range=0.125, height_shift_range=0.125),
-    ImageAugmenter(horizontal_flip=True, width_shift_range=0.125, height_shift_range=0.125),
+    FLIPS_AND_SHIFTS,
     ImageAugmenter(rotation_range=15),
     ImageAugmenter(cutout=0.25),
     ImageAugmenter(mixup=0.2),
