@@ -91,7 +91,7 @@ def on_ray(X: np.ndarray, y: np.ndarray, searched: GridSearchCV) -> None:
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     register_ray()
-    with parallel_config("ray"):
+    with parallel_config("ray", n_jobs=2):
         searched.fit(X, y)
     ray.shutdown()
 
