@@ -6,7 +6,7 @@ whether the scores are those of one process. Then it runs on Dask again, and one
 is killed with SIGKILL while it works. Needs the packages distributed, psutil and ray; a way whose
 package is missing is left out::
 
-    python examples/benchmarks/scale_out.py [--only one two ...] [--values 8] [--epochs 120]
+    python examples/benchmarks/scale_out.py [--only one two ...] [--values 8] [--epochs 100]
 
 Run it on a quiet machine: all that works on it counts.
 """
@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--values", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--inner", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--target", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--kill-after", type=float, help=argparse.SUPPRESS)
