@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from _data import machine, table
@@ -49,8 +48,11 @@ def search(values: int, epochs: int) -> GridSearchCV:
 
 
 @contextlib.contextmanager
-def dask_workers() -> Iterator[tuple[Any, list[int]]]:
-    """Start a scheduler and two workers, each a process that is reached over TCP."""
+def dask_workers() -> Iterator[list[int]]:
+    """Start a scheduler and two workers, each a process that is reached over TCP.
+
+    Each has a nanny, which limits its threads to one and starts it again when it was killed.
+    """
     from distributed import Client
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -58,11 +60,12 @@ def dask_workers() -> Iterator[tuple[Any, list[int]]]:
         command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
         stack.enter_context(started([*command, "--port", "0", "--scheduler-file", str(file)]))
         command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
-        command += ["--no-nanny", "--no-dashboard", "--scheduler-file", str(file)]
-        workers = [stack.enter_context(started(command)) for _ in range(2)]
+        command += ["--no-dashboard", "--scheduler-file", str(file)]
+        for _ in range(2):
+            stack.enter_context(started(command))
         client = stack.enter_context(Client(scheduler_file=str(file), timeout=60))
         client.wait_for_workers(2, timeout=120)
-        yield client, [worker.pid for worker in workers]
+        yield list(client.run(os.getpid).values())
 
 
 @contextlib.contextmanager
@@ -78,7 +81,7 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 def on_dask(X: np.ndarray, y: np.ndarray, searched: GridSearchCV, kill_after: float = 0) -> None:
     """Fit on workers of Dask; kill one of them after some seconds."""
-    with dask_workers() as (_, pids), parallel_config("dask", scatter=[X, y]):
+    with dask_workers() as pids, parallel_config("dask", scatter=[X, y]):
         if kill_after:
             threading.Timer(kill_after, os.kill, (pids[0], signal.SIGKILL)).start()
         searched.fit(X, y)
