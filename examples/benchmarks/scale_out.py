@@ -92,11 +92,21 @@ def on_ray(X: np.ndarray, y: np.ndarray, searched: GridSearchCV) -> None:
     import ray
     from ray.util.joblib import register_ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    # Ray does not limit the threads of a worker.
+    environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     register_ray()
     with parallel_config("ray", n_jobs=2):
         searched.fit(X, y)
     ray.shutdown()
+
+
+def processor_time() -> float:
+    """Return the seconds that the processors of the machine have worked."""
+    import psutil
+
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system
 
 
 def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> None:
@@ -105,7 +115,7 @@ def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> 
 
     X, y = load_digit_images(return_X_y=True)
     searched = search(values, epochs)
-    processor, network = psutil.cpu_times(), psutil.net_io_counters(pernic=True)["lo"]
+    processor, network = processor_time(), psutil.net_io_counters(pernic=True)["lo"]
     start = time.perf_counter()
     if way == "dask":
         on_dask(X, y, searched)
@@ -116,7 +126,6 @@ def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> 
     else:
         searched.set_params(n_jobs=2 if way == "two" else 1).fit(X, y)
     wall = time.perf_counter() - start
-    spent = psutil.cpu_times()
     sent = psutil.net_io_counters(pernic=True)["lo"].bytes_sent - network.bytes_sent
     results = searched.cv_results_
     np.savez(
@@ -124,7 +133,7 @@ def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> 
         scores=np.stack([results[f"split{fold}_test_score"] for fold in range(N_FOLDS)]),
         seconds=results["mean_fit_time"],
         wall=wall,
-        processor=spent.user + spent.system - processor.user - processor.system,
+        processor=processor_time() - processor,
         bytes_a_fit=sent / (values * N_FOLDS),
     )
 
