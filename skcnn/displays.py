@@ -176,10 +176,11 @@ def _check_augmenter(estimator: Any) -> None:
 
 def _check_offers(estimator: Any, name: str, expected: str) -> None:
     """Check that an estimator has an attribute; one that ends with _ only a fitted one has."""
+    if hasattr(estimator, name):
+        return
     if name.endswith("_") and isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
-    if not hasattr(estimator, name):
-        raise _wrong_estimator(expected, estimator)
+    raise _wrong_estimator(expected, estimator)
 
 
 def _wrong_estimator(expected: str, estimator: Any, hint: str = "") -> TypeError:

@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from PIL import Image
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -68,18 +69,8 @@ PIXELS = RNG.random((1, 4, 4))
 @pytest.mark.parametrize(
     ("display", "other", "arguments", "match"),
     [
-        (
-            AugmentationDisplay,
-            MiniCNN(),
-            [PIXELS],
-            "MiniCNN; pass its augmentation",
-        ),
-        (
-            AugmentationDisplay,
-            StandardScaler(),
-            [PIXELS],
-            "an ImageAugmenter; got StandardS",
-        ),
+        (AugmentationDisplay, MiniCNN(), [PIXELS], "MiniCNN; pass its augmentation"),
+        (AugmentationDisplay, StandardScaler(), [PIXELS], "an ImageAugmenter; got StandardS"),
         (TrainingHistoryDisplay, LOGISTIC, [], "a history_; got LogisticRegression"),
         (MisclassifiedImagesDisplay, None, [PIXELS, [0]], "predict_proba; got NoneType"),
         (MisclassifiedImagesDisplay, Seq2SeqRNN(), [["a"], ["b"]], "classes_; got Seq2SeqRNN"),
@@ -95,6 +86,21 @@ def test_displays_name_an_estimator_that_they_cannot_draw(display, other, argume
         other = Seq2SeqRNN(decoder="repeat", epochs=1).fit(["a", "b"], ["b", "a"])
     with pytest.raises(TypeError, match=f"^estimator must be .*{match}"):
         display.from_estimator(other, *arguments)
+
+
+class Prior(BaseEstimator):
+    """A classifier that learns nothing, so that scikit-learn takes it as not fitted."""
+
+    classes_ = np.array([0, 1])
+
+    def predict_proba(self, X):
+        return np.tile([0.9, 0.1], (len(X), 1))
+
+
+def test_misclassified_images_of_a_classifier_that_learns_nothing():
+    X = RNG.random((3, 4, 4))
+    display = MisclassifiedImagesDisplay.from_estimator(Prior(), X, [0, 1, 1])
+    assert len(display.images) == 2
 
 
 # Histories
