@@ -80,7 +80,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     _build: ClassVar[Callable[..., keras.Model]]
     _training_layers: ClassVar[dict[str, Any]] = {}
 
-    # Factor of the default learning rates of optimizers.
+    # Factor of the default learning rates under a schedule.
     _rate_share: ClassVar[float] = 1.0
 
     # Network arguments with another name than their parameter, and network arguments that had

@@ -194,14 +194,14 @@ def default_learning_rate(
 ) -> float:
     """Return the default learning rate of an optimizer class under a schedule.
 
-    `share` is the factor of the rates that are chosen here.
+    `share` is the factor of `PEAK_LEARNING_RATES`.
     """
     name = optimizer.__name__.lower()
-    if schedule in SCHEDULES and name in PEAK_LEARNING_RATES:
-        return share * PEAK_LEARNING_RATES[name]
-    rates = {} if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
-    # A fixed name, as TensorFlow keeps memory for every new name of a variable.
-    return rates[name] if name in rates else current_rate(optimizer(name="optimizer"))
+    rates = PEAK_LEARNING_RATES if schedule in SCHEDULES else CONSTANT_LEARNING_RATES
+    if name not in rates:
+        # A fixed name, as TensorFlow keeps memory for every new name of a variable.
+        return current_rate(optimizer(name="optimizer"))
+    return rates[name] * (share if schedule in SCHEDULES else 1)
 
 
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
@@ -232,7 +232,7 @@ def make_optimizer(
     routed : dict
         Arguments of the optimizer, with the prefix ``optimizer__``.
     share : float, default=1.0
-        Factor of the default learning rate.
+        Factor of `PEAK_LEARNING_RATES`.
 
     Raises
     ------
