@@ -27,16 +27,16 @@ from _data import (
 
 from skcnn import ImageAugmenter, VGGLite
 
-SINGLE = [
-    None,
-    ImageAugmenter(horizontal_flip=True),
-    ImageAugmenter(width_shift_range=0.125, height_shift_range=0.125),
-    FLIPS_AND_SHIFTS,
-    ImageAugmenter(rotation_range=15),
-    ImageAugmenter(cutout=0.25),
-    ImageAugmenter(mixup=0.2),
-    ImageAugmenter(cutmix=1.0),
-]
+SINGLE = {
+    "none": None,
+    "horizontal_flip=True": ImageAugmenter(horizontal_flip=True),
+    "shifts of 0.125": ImageAugmenter(width_shift_range=0.125, height_shift_range=0.125),
+    "flips and shifts": FLIPS_AND_SHIFTS,
+    "rotation_range=15": ImageAugmenter(rotation_range=15),
+    "cutout=0.25": ImageAugmenter(cutout=0.25),
+    "mixup=0.2": ImageAugmenter(mixup=0.2),
+    "cutmix=1.0": ImageAugmenter(cutmix=1.0),
+}
 SETTINGS = {"classic": CLASSIC_AUGMENTATION, "good": GOOD_AUGMENTATION}
 
 
@@ -77,14 +77,13 @@ def few(data: tuple[np.ndarray, ...], n_per_class: int = 50, seeds: int = 3) -> 
     X, y, X_test, y_test = data
     train, test = (first_of_each(codes, n) for codes, n in ((y, n_per_class), (y_test, 100)))
     rows = [("augmentation", "median", "lowest", "highest", "seconds a fit")]
-    for augmentation in SINGLE:
+    for name, augmentation in SINGLE.items():
         scores, seconds = [], []
         for seed in range(seeds):
             net = VGGLite(augmentation=augmentation, random_state=seed).fit(X[train], y[train])
             scores.append(net.score(X_test[test], y_test[test]))
             seconds.append(sum(net.history_["seconds"]))
         found = (np.median(scores), min(scores), max(scores))
-        name = "none" if augmentation is None else str(augmentation)[len("ImageAugmenter(") : -1]
         rows.append((name, *(f"{value:.3f}" for value in found), f"{np.median(seconds):.0f}"))
         print(rows[-1], flush=True)
     print(table(rows))

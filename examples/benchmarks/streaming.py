@@ -12,24 +12,23 @@ decodes them. Reads a folder of images, from which it makes others of 300 to 600
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from _data import machine, table
-from transfer import write_files
+from transfer import peak, write_files
 
 from skcnn import ImageClassifier, load_image_folder
 
 import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
 
 FEW = 256
-WAYS = ("array", "memmap", "files", "plain Keras, files")
+KERAS = "plain Keras, files"
+WAYS = ("array", "memmap", "files", KERAS)
 NETWORK = "CONV-16 -> POOL-4 -> RELU -> CONV-32 -> POOL-4 -> RELU -> GAP -> FCS"
 
 
@@ -50,9 +49,7 @@ def read(way: str, folder: Path, n_images: int) -> tuple[object, np.ndarray]:
 
 def keras_seconds(folder: Path, size: int, epochs: int) -> list[float]:
     """Fit the same network in plain Keras and return the seconds of its epochs."""
-    paths, y = load_image_folder(folder / "files", return_X_y=True)
-    few = np.concatenate([np.flatnonzero(y == label)[:10] for label in np.unique(y)])
-    model = network(size, 1).fit(paths[few], y[few]).model_
+    model = network(size, 1).fit(*read("files", folder, FEW)).model_
     data = keras.utils.image_dataset_from_directory(
         folder / "files", image_size=(size, size), batch_size=128, verbose=False
     )
@@ -75,21 +72,14 @@ def own_seconds(way: str, folder: Path, options: argparse.Namespace) -> list[flo
     return list(fitted.history_["seconds"])
 
 
-def peak() -> float:
-    """Return the peak memory of this process in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def inner(way: str, folder: Path, options: argparse.Namespace) -> None:
     """Print the median seconds of an epoch and the peak memory of this process."""
-    calls: dict[bool, Callable[[], list[float]]] = {
-        True: lambda: own_seconds(way, folder, options),
-        False: lambda: keras_seconds(folder, options.size, options.epochs),
-    }
-    few = argparse.Namespace(**{**vars(options), "images": FEW, "epochs": 1})
-    own_seconds("files", folder, few)
+    network(options.size, 1).fit(*read("files", folder, FEW))
     before = peak()
-    seconds = calls[way in WAYS[:3]]()
+    if way == KERAS:
+        seconds = keras_seconds(folder, options.size, options.epochs)
+    else:
+        seconds = own_seconds(way, folder, options)
     print(np.median(seconds[1:]), peak() - before)
 
 
