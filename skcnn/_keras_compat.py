@@ -8,6 +8,7 @@ from ._keras import BaseWrapper, keras, tf
 
 __all__ = [
     "MuonHooks",
+    "averages",
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
@@ -55,6 +56,20 @@ def replace_model(
     """
     if getattr(callback, "_model", None) is trained:
         callback._model = model
+
+
+def averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[Any, Any]]:
+    """List the variables of an optimizer with ``use_ema=True`` and their moving averages.
+
+    Required for ``use_ema=True`` alone.
+    """
+    names = "_trainable_variables", "_model_variables_moving_average"
+    if not all(hasattr(optimizer, name) for name in names):
+        raise RuntimeError(
+            f"optimizer__use_ema=True does not work with Keras {keras.__version__}, whose "
+            "optimizers do not show their averages; leave it out, or use Keras 3.13."
+        )
+    return list(zip(*(getattr(optimizer, name) for name in names), strict=True))
 
 
 class MuonHooks(keras.optimizers.Muon):

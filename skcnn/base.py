@@ -378,6 +378,11 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             seed = checkpoint.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer = self._make_optimizer(schedule)
+        if optimizer.use_ema and not is_whole:
+            raise ValueError(
+                "partial_fit does not support an optimizer with use_ema=True, as each call would "
+                "start from the average of the one before; set use_ema=False, or use fit."
+            )
         self.callbacks_ = make_callbacks(
             self.callbacks, self._routed("callbacks__"), schedule, optimizer
         )

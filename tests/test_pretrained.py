@@ -101,6 +101,31 @@ def test_second_phase_does_not_drift_where_nothing_is_left_to_learn(net, backbon
     assert 0 < changes[0] < changes[1] / 4
 
 
+def test_second_phase_averages_its_weights(net, monkeypatch):
+    momenta = []
+    original = CompiledNetwork.set_optimizer
+
+    def recorded(self, optimizer):
+        momenta.append(optimizer.ema_momentum if optimizer.use_ema else None)
+        original(self, optimizer)
+
+    monkeypatch.setattr(CompiledNetwork, "set_optimizer", recorded)
+    given = {"X_val": X_TEST, "y_val": Y_TEST}
+    fitted = net.fit(X, Y, **given)
+    # A fifth of the three epochs of four batches are 2.4 steps, of eight epochs 6.4.
+    clone(net).set_params(epochs=8).fit(X, Y)
+    assert momenta == [None, 0.5, None, 0.875]
+    assert fitted.history_["val_accuracy"][-1] == pytest.approx(fitted.score(X_TEST, Y_TEST))
+    last = clone(net).set_params(optimizer__use_ema=False).fit(X, Y, **given)
+    assert momenta[4:] == [None, None]
+    np.testing.assert_array_equal(last.history_["loss"], fitted.history_["loss"])
+    assert not same(last.predict_proba(X_TEST), fitted.predict_proba(X_TEST))
+    # A call of partial_fit has no average, and continues with the state of the optimizer.
+    steps = fitted._state.optimizer[0]
+    assert fitted.partial_fit(X, Y)._state.optimizer[0] == steps + 4
+    assert momenta[6:] == [0.0]
+
+
 @pytest.mark.parametrize("trainable", [0, 1, 2, "all"])
 def test_frozen_layers_stay_bit_for_bit(net, backbone, trainable):
     fitted = net.set_params(trainable=trainable).fit(X, Y)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from .._keras import keras
-from .._keras_compat import replace_model, routed_callbacks
+from .._keras_compat import averages, replace_model, routed_callbacks
 from .network import CompiledNetwork
 from .optimizers import has_schedule
 
@@ -67,6 +67,11 @@ def make_callbacks(
                     f"and so does learning_rate_schedule={schedule!r} or the schedule of the "
                     "optimizer. Set learning_rate_schedule='constant', or remove the callback."
                 )
+    if any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in found):
+        raise ValueError(
+            "callbacks has a SwapEMAWeights, but the averages of an optimizer with use_ema=True "
+            "are validated and kept without it. Set optimizer__use_ema=True instead."
+        )
     return found
 
 
@@ -106,6 +111,52 @@ class RetraceChanged(keras.callbacks.Callback):
         if self.network.settings() != self.settings:
             self.network.training.retrace()
             self.network.evaluation.retrace()
+
+
+class AverageWeights(keras.callbacks.Callback):
+    """Validate and keep the moving averages of the weights that the optimizer computes.
+
+    The averages are in the network from the validation to the end of an epoch, and in the end.
+    Keras's SwapEMAWeights keeps the last weights instead where training stops early, and swaps by
+    additions, which round.
+
+    Parameters
+    ----------
+    optimizer : keras.optimizers.Optimizer
+        The optimizer, with ``use_ema=True``.
+    resumed : bool
+        Whether the network has the averages, as its state was captured at the end of an epoch.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, resumed: bool) -> None:
+        super().__init__()
+        self.pairs = averages(optimizer)
+        self.in_network = resumed
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.in_network:
+            for variable, average in self.pairs:
+                average.assign(variable.value)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._have_averages(False)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._have_averages(True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._have_averages(True)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._have_averages(True)
+
+    def _have_averages(self, wanted: bool) -> None:
+        if self.in_network != wanted:
+            for variable, average in self.pairs:
+                value = np.array(variable.value.numpy())  # copied, as the memory is written to
+                variable.assign(average.value)
+                average.assign(value)
+            self.in_network = wanted
 
 
 class LearningRateCycle:

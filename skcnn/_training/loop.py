@@ -15,6 +15,7 @@ from .._keras import keras
 from .._warnings import warn
 from .batches import BatchGenerator
 from .callbacks import (
+    AverageWeights,
     BestWeights,
     EpochLog,
     LearningRateCycle,
@@ -203,9 +204,13 @@ class TrainingRun:
             self.best.on_train_end()
             completed = True
         else:
-            # First, so that all others see the score.
-            scores = [] if self.score is None else [self.score]
-            completed = self._loop([*scores, *callbacks, *own], verbose)
+            # First, so that all others see the averages and the score.
+            first: list[keras.callbacks.Callback] = []
+            if network.optimizer.use_ema:
+                first.append(AverageWeights(network.optimizer, resumed=saved is not None))
+            if self.score is not None:
+                first.append(self.score)
+            completed = self._loop([*first, *callbacks, *own], verbose)
         self.unchanged = settings is None or network.settings() == settings
         self.best_iteration = self._best_iteration(callbacks)
         if self.best.diverged:
@@ -290,7 +295,6 @@ class TrainingRun:
             listener.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
-        model.optimizer.finalize_variable_values(model.trainable_weights)
         listener.on_train_end(logs)
 
     def _train_epoch(

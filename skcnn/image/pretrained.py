@@ -42,6 +42,13 @@ FINE_SHARE = 0.1
 # that has learned other digits, median of three seeds, lose four points from 1e-3 to 3e-3.
 FINE_EPSILON = 1e-3
 
+# Share of the steps of the second phase over which its weights are averaged. MobileNetV2 at 97 px,
+# the head alone and after each epoch, with the last weights and with averages: 142 photographs
+# 0.860; 0.849 0.820 0.843 0.877 0.849 and 0.860; 0.860 0.865 0.854 0.865 0.877; 2,000 images of
+# CIFAR-10 (JPEG copy) 0.674; 0.636 0.695 0.727 0.781 and 0.677; 0.707 0.747 0.779 0.792. Twice
+# the share gives 0.877 and 0.787.
+AVERAGED_SHARE = 0.2
+
 # Defaults of inherited parameters.
 PRETRAINED_DEFAULTS: ImageParameters = {
     "batch_size": 32,
@@ -155,9 +162,7 @@ class PretrainedTraining(_Part):
         plan = self._training_plan(samples.X, samples.y, training.reset)
         done = 0 if training.reset else self.n_iter_
         if self.verbose == 1:
-            n_rows = len(training.division.rows)
-            n_batches = -(-n_rows // self._samples_per_step(n_rows))
-            training.bar = ProgressBar(done + sum(epochs), n_batches, done)
+            training.bar = ProgressBar(done + sum(epochs), self._n_batches(training), done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
             phase = dataclasses.replace(training, epochs=epochs[HEAD])
@@ -248,10 +253,25 @@ class PretrainedTraining(_Part):
         slower = self._make_optimizer(training.schedule)
         if not isinstance(slower.get_config()["learning_rate"], dict):
             slower.learning_rate = FINE_SHARE * current_rate(slower)
-        is_given = "optimizer__epsilon" in self.get_params(deep=False)
-        if isinstance(self.optimizer, str) and hasattr(slower, "epsilon") and not is_given:
-            slower.epsilon = max(slower.epsilon, FINE_EPSILON)
+        if isinstance(self.optimizer, str):
+            given = self.get_params(deep=False)
+            if hasattr(slower, "epsilon") and "optimizer__epsilon" not in given:
+                slower.epsilon = max(slower.epsilon, FINE_EPSILON)
+            if "optimizer__use_ema" not in given:
+                slower.use_ema, slower.ema_momentum = True, self._ema_momentum(training)
         self._train_images(dataclasses.replace(training, optimizer=slower), plan)
+
+    def _ema_momentum(self, training: Training) -> float:
+        """Return the momentum of an average over about `AVERAGED_SHARE` of the steps."""
+        if not training.is_whole:
+            return 0.0  # no average, but an optimizer with the same variables
+        n_steps = AVERAGED_SHARE * training.epochs * self._n_batches(training)
+        # A power of two, as each momentum needs another compiled network.
+        return 1 - 2.0 ** -max(0, round(math.log2(n_steps)))
+
+    def _n_batches(self, training: Training) -> int:
+        n_rows = len(training.division.rows)
+        return -(-n_rows // self._samples_per_step(n_rows))
 
     def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
         state = None if training.reset else self._state
@@ -440,7 +460,9 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
         optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
         Keras schedule, which both phases follow, and ``optimizer__learning_rate``. In the second
         phase an optimizer given by name has an ``epsilon`` of at least 0.001, unless
-        ``optimizer__epsilon`` is set: steps then become small where little is left to learn.
+        ``optimizer__epsilon`` is set: steps then become small where little is left to learn. And
+        its weights are averaged over about a fifth of the steps, unless
+        ``optimizer__use_ema`` is False.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
@@ -690,7 +712,9 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
         optimizers, and all but "adadelta" under "constant", the default of Keras. Refused beside a
         Keras schedule, which both phases follow, and ``optimizer__learning_rate``. In the second
         phase an optimizer given by name has an ``epsilon`` of at least 0.001, unless
-        ``optimizer__epsilon`` is set: steps then become small where little is left to learn.
+        ``optimizer__epsilon`` is set: steps then become small where little is left to learn. And
+        its weights are averaged over about a fifth of the steps, unless
+        ``optimizer__use_ema`` is False.
     learning_rate_schedule : {"one_cycle", "cosine", "constant"} or Keras schedule, \
             default="one_cycle"
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
