@@ -93,4 +93,4 @@ __all__ = [
     "load_image_folder",
     "make_arithmetic",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

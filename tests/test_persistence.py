@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -265,8 +266,14 @@ def test_files_of_earlier_versions_load(path):
     assert expected["parameters"].items() <= parameters.items()
 
 
-def test_test_data_include_this_version():
-    assert len(list(HERE.glob(f"*-{skcnn.__version__}.skcnn"))) == 2
+def test_test_data_include_every_release():
+    changes = (HERE.parents[1] / "docs" / "changelog.rst").read_text()
+    releases = re.findall(r"^(\d+\.\d+\.\d+)\n-+$", changes, re.MULTILINE)
+    assert "0.1.0" in releases
+    for release in releases:
+        assert len(list(HERE.glob(f"*-{release}.skcnn"))) == 2, release
+    # What is not in development is a release.
+    assert skcnn.__version__ in releases or ".dev" in skcnn.__version__
 
 
 # Invalid and malicious files
