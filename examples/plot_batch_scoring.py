@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import dask
 import matplotlib.pyplot as plt
 import numpy as np
 from dask.distributed import Client, LocalCluster
@@ -79,9 +80,11 @@ def score(path, images):
 # The cluster
 # -----------
 # ``Client("tcp://scheduler:8786")`` connects to other machines; the folder must then be one that
-# they share. Here two processes of this machine are the workers. Only paths and labels travel.
+# they share. Here two processes of this machine are the workers, which keep memory that they free
+# rather than to return it at once, as Dask has them do by default. Only paths and labels travel.
 
 if __name__ == "__main__":
+    dask.config.set({"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1}})
     with (
         tempfile.TemporaryDirectory() as name,
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,

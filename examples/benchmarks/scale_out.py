@@ -2,9 +2,10 @@
 
 The same grid search, whose fits take some seconds, runs in each way, in a process of its own: wall
 time, processor time of the whole machine, bytes a fit that go over the loopback device, and
-whether the scores are those of one process. Then it runs on Dask again, and one of the two workers
-is killed with SIGKILL while it works. Needs the packages distributed, psutil and ray; a way whose
-package is missing is left out::
+whether the scores are those of one process. On Dask it runs three times: with workers that keep
+freed memory, as they are by default ("trim"), and with one of the two workers killed with SIGKILL
+while it works. Needs the packages distributed, psutil and ray; a way whose package is missing is
+left out::
 
     python examples/benchmarks/scale_out.py [--only one two ...] [--values 8] [--epochs 100]
 
@@ -34,7 +35,23 @@ from sklearn.model_selection import GridSearchCV
 from skcnn import StackedCNN, load_digit_images
 
 N_FOLDS = 2
-WAYS = {"one": None, "two": None, "dask": "distributed", "ray": "ray", "kill": "distributed"}
+WAYS = {
+    "one": None,
+    "two": None,
+    "dask": "distributed",
+    "trim": "distributed",
+    "ray": "ray",
+    "kill": "distributed",
+}
+
+# By default workers of Dask return freed memory to the system at once.
+KEEP_MEMORY = """
+distributed:
+  nanny:
+    pre-spawn-environ:
+      MALLOC_TRIM_THRESHOLD_: 33554432
+      MALLOC_MMAP_THRESHOLD_: 33554432
+"""
 
 
 def search(values: int, epochs: int) -> GridSearchCV:
@@ -48,7 +65,7 @@ def search(values: int, epochs: int) -> GridSearchCV:
 
 
 @contextlib.contextmanager
-def dask_workers() -> Iterator[list[int]]:
+def dask_workers(config: str) -> Iterator[list[int]]:
     """Start a scheduler and two workers, each a process that is reached over TCP.
 
     Each has a nanny, which limits its threads to one and starts it again when it was killed.
@@ -61,17 +78,19 @@ def dask_workers() -> Iterator[list[int]]:
         stack.enter_context(started([*command, "--port", "0", "--scheduler-file", str(file)]))
         command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
         command += ["--no-dashboard", "--scheduler-file", str(file)]
+        (Path(folder) / "dask.yaml").write_text(config)
         for _ in range(2):
-            stack.enter_context(started(command))
+            stack.enter_context(started(command, DASK_CONFIG=folder))
         client = stack.enter_context(Client(scheduler_file=str(file), timeout=60))
         client.wait_for_workers(2, timeout=120)
         yield list(client.run(os.getpid).values())
 
 
 @contextlib.contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def started(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command in the background."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, **environment}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield process
     finally:
@@ -79,9 +98,16 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def on_dask(X: np.ndarray, y: np.ndarray, searched: GridSearchCV, kill_after: float = 0) -> None:
+def on_dask(
+    X: np.ndarray,
+    y: np.ndarray,
+    searched: GridSearchCV,
+    *,
+    config: str = KEEP_MEMORY,
+    kill_after: float = 0,
+) -> None:
     """Fit on workers of Dask; kill one of them after some seconds."""
-    with dask_workers() as pids, parallel_config("dask", scatter=[X, y]):
+    with dask_workers(config) as pids, parallel_config("dask", scatter=[X, y]):
         if kill_after:
             threading.Timer(kill_after, os.kill, (pids[0], signal.SIGKILL)).start()
         searched.fit(X, y)
@@ -120,7 +146,9 @@ def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> 
     if way == "dask":
         on_dask(X, y, searched)
     elif way == "kill":
-        on_dask(X, y, searched, kill_after)
+        on_dask(X, y, searched, kill_after=kill_after)
+    elif way == "trim":
+        on_dask(X, y, searched, config="")
     elif way == "ray":
         on_ray(X, y, searched)
     else:
