@@ -4,6 +4,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -241,9 +242,7 @@ def test_nested_parameters_require_an_augmenter():
     assert net.augmentation.mixup == 0.2
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 1), pytest.param((1, 7, 1), marks=pytest.mark.slow), (2, 1, 3)]
-)
+@pytest.mark.parametrize("shape", [(1, 1, 1), *slow((1, 7, 1)), (2, 1, 3)])
 def test_tiny_images(shape):
     X = images(5, shape)
     assert augmented(X, **EVERYTHING).shape == X.shape
@@ -350,7 +349,7 @@ def trained_weights(workers, **options):
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [2, *slow(4)])
 def test_number_of_workers_does_not_change_training(workers):
     np.testing.assert_array_equal(trained_weights(workers), trained_weights(1))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -87,17 +88,10 @@ def assert_same(one, other):
         {},
         {"early_stopping": True, "n_iter_no_change": 2, "epochs": 12, "validation_fraction": 0.3},
         {"augmentation": ImageAugmenter(horizontal_flip=True, mixup=0.2), "epochs": 4},
-        *(
-            pytest.param(parameters, marks=pytest.mark.slow)
-            for parameters in [
-                {
-                    "learning_rate_schedule": "constant",
-                    "optimizer": "sgd",
-                    "optimizer__momentum": 0.9,
-                },
-                {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 20)},
-                {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1},
-            ]
+        *slow(
+            {"learning_rate_schedule": "constant", "optimizer": "sgd", "optimizer__momentum": 0.9},
+            {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 20)},
+            {"class_weight": "balanced", "label_smoothing": 0.1, "weight_decay": 0.1},
         ),
     ],
 )
@@ -425,10 +419,7 @@ def test_resume_with_renamed_groups(tmp_path):
 
 @pytest.mark.parametrize(
     "scoring",
-    [
-        pytest.param("neg_log_loss", marks=pytest.mark.slow),
-        lambda net, X, y: net.score(X, y),
-    ],
+    [*slow("neg_log_loss"), lambda net, X, y: net.score(X, y)],
 )
 def test_resumed_training_with_scoring_is_bit_identical(tmp_path, scoring):
     groups = np.arange(len(X)) % 11
@@ -531,7 +522,7 @@ def test_failed_fit_unlocks_the_folder(tmp_path):
     assert interrupted.traceback
 
 
-@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_jobs", [1, *slow(2)])
 def test_search_candidates_with_a_shared_folder_raise(tmp_path, n_jobs):
     search = GridSearchCV(
         one_layer(checkpoint_dir=tmp_path, epochs=1),
@@ -680,7 +671,7 @@ print(survived, trainings)
 """
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, *slow(20)])
 def test_kill_at_random_times_loses_no_finished_epoch(
     run_python, tmp_path, record_property, kills
 ):

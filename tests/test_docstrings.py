@@ -128,7 +128,7 @@ def test_estimators_describe_shared_parameters_and_attributes_alike(estimators):
 
 
 SMALL = {
-    skcnn.Seq2SeqRNN: ({"hidden_size": 4}, (["1", "2"], ["2", "1"])),
+    skcnn.Seq2SeqRNN: ({"cell": "simple_rnn", "decoder": "repeat"}, (["1", "2"], ["2", "1"])),
     skcnn.ImageRegressor: ({"architecture": "FCS"}, ([[[0.0, 1], [2, 3]]] * 2, [0.0, 1])),
     skcnn.ImageClassifier: ({"architecture": "FCS"}, ([[[0.0, 1], [2, 3]]] * 2, [0, 1])),
 }

@@ -21,7 +21,8 @@ def net(**parameters):
 
 
 def seq(**parameters):
-    return Seq2SeqRNN(**{"epochs": 2, "hidden_size": 4, "random_state": 0, **parameters})
+    quick = {"cell": "simple_rnn", "decoder": "repeat", "hidden_size": 4}
+    return Seq2SeqRNN(**{"epochs": 2, "random_state": 0, **quick, **parameters})
 
 
 class Raises(keras.callbacks.Callback):

@@ -93,6 +93,16 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small_model(small, tmp_path_factory):
+    """The whole network of these weights, as Keras 2 wrote it."""
+    path = tmp_path_factory.mktemp("weights") / "model.h5"
+    model = keras.applications.MobileNet(include_top=False, weights=None)
+    model.load_weights(small)
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def net():
     architecture = "CONV-8 -> RELU -> POOL -> CONV-8 -> RELU -> GAP -> DROPOUT-0.5 -> FCS"
     return ImageClassifier(architecture, epochs=1, random_state=0).fit(DIGITS, Y)
@@ -211,10 +221,9 @@ def test_is_a_transformer(small):
 
 def test_random_weights_are_deterministic():
     features = ImageFeatures("MobileNet", weights=None, image_size=32)
-    np.testing.assert_array_equal(
-        clone(features).fit_transform(X), clone(features).fit_transform(X)
-    )
-    assert features.fit(X).weights_sha256_ is None
+    fitted = clone(features).fit(X)
+    np.testing.assert_array_equal(clone(features).fit_transform(X), fitted.transform(X))
+    assert fitted.weights_sha256_ is None
 
 
 def test_default_image_size(small):
@@ -318,14 +327,11 @@ def test_weights_are_read_once_per_process(small, monkeypatch):
         features_of(small)
 
 
-def test_files_of_keras_2_and_with_another_ending(small, tmp_path):
+def test_files_of_keras_2_and_with_another_ending(small, small_model, tmp_path):
     expected = features_of(small).transform(X)
-    model = keras.applications.MobileNet(include_top=False, weights=None)
-    model.load_weights(small)
-    model.save(tmp_path / "model.h5")
     shutil.copy(small, tmp_path / "weights.hdf5")
-    for name in ("model.h5", "weights.hdf5"):
-        np.testing.assert_array_equal(features_of(tmp_path / name).transform(X), expected)
+    for path in (small_model, tmp_path / "weights.hdf5"):
+        np.testing.assert_array_equal(features_of(path).transform(X), expected)
 
 
 def damaged(folder, small):
@@ -388,10 +394,10 @@ def cache(tmp_path, monkeypatch):
 FILE = "mobilenet_1_0_{}_tf_no_top.h5"
 
 
-def as_keras_2(small, path):
-    model = keras.applications.MobileNet(include_top=False, weights=None)
-    model.load_weights(small)
-    model.save(path)
+@pytest.fixture(scope="module")
+def large_features(small):
+    """The features of images of a size for which Keras has weights of ImageNet."""
+    return ImageFeatures("MobileNet", weights=small, image_size=128).fit_transform(X)
 
 
 def test_imagenet_weights_offline_raise(cache):
@@ -403,23 +409,21 @@ def test_imagenet_weights_offline_raise(cache):
     assert str(cache) in message
 
 
-def test_imagenet_weights_from_the_cache(cache, small):
-    as_keras_2(small, cache / FILE.format(128))
+def test_imagenet_weights_from_the_cache(large_features, cache, small_model):
+    shutil.copy(small_model, cache / FILE.format(128))
     features = ImageFeatures("MobileNet", image_size=128).fit(X)
-    expected = ImageFeatures("MobileNet", weights=small, image_size=128).fit_transform(X)
-    np.testing.assert_array_equal(features.transform(X), expected)
+    np.testing.assert_array_equal(features.transform(X), large_features)
     content = (cache / FILE.format(128)).read_bytes()
     assert features.weights_sha256_ == hashlib.sha256(content).hexdigest()
 
 
-def test_imagenet_weights_are_downloaded(cache, small, monkeypatch):
+def test_imagenet_weights_are_downloaded(large_features, cache, small_model, monkeypatch):
     def download(origin, target, *_):
-        as_keras_2(small, target)
+        shutil.copy(small_model, target)
 
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", download)
     features = ImageFeatures("MobileNet", image_size=128).fit(X)
-    expected = ImageFeatures("MobileNet", weights=small, image_size=128).fit_transform(X)
-    np.testing.assert_array_equal(features.transform(X), expected)
+    np.testing.assert_array_equal(features.transform(X), large_features)
 
 
 def test_damaged_cache_raises(cache):
@@ -431,19 +435,18 @@ def test_damaged_cache_raises(cache):
     assert "\n" not in str(raised.value)
 
 
-def test_imagenet_weights_from_a_read_only_cache(cache, small, monkeypatch):
-    as_keras_2(small, cache / FILE.format(128))
+def test_imagenet_weights_from_a_read_only_cache(large_features, cache, small_model, monkeypatch):
+    shutil.copy(small_model, cache / FILE.format(128))
     allowed = os.access
     monkeypatch.setattr(
         os, "access", lambda path, *mode: str(path) != str(cache.parent) and allowed(path, *mode)
     )
     features = ImageFeatures("MobileNet", image_size=128).fit(X)
-    expected = ImageFeatures("MobileNet", weights=small, image_size=128).fit_transform(X)
-    np.testing.assert_array_equal(features.transform(X), expected)
+    np.testing.assert_array_equal(features.transform(X), large_features)
 
 
-def test_image_size_without_imagenet_weights_warns(cache, small):
-    as_keras_2(small, cache / FILE.format(224))
+def test_image_size_without_imagenet_weights_warns(cache, small_model):
+    shutil.copy(small_model, cache / FILE.format(224))
     with pytest.warns(UserWarning, match=r"square images of 128, .*\(97, 97\) those of 224"):
         ImageFeatures("MobileNet", image_size=97).fit(X)
 
@@ -481,7 +484,7 @@ def test_efficientnet_imagenet_normalization(tmp_path, monkeypatch):
         include_top=False, weights="imagenet", input_shape=(32, 32, 3), pooling="avg"
     )
     seen = fitted._check_inputs(X)[:].astype(np.float32)
-    found = keras_own.predict(seen, verbose=0)
+    found = keras_own(seen).numpy()
     np.testing.assert_allclose(fitted.transform(X), found, rtol=0, atol=3e-5 * found.max())
 
 

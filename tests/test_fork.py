@@ -6,7 +6,8 @@ import skcnn
 X, y = (data[:60] for data in skcnn.load_digit_images(return_X_y=True))
 strings, answers = skcnn.make_arithmetic(40, operation="+", n_digits=1, random_state=0)
 images = skcnn.ImageClassifier("FCS", epochs=1, random_state=0)
-reader = skcnn.Seq2SeqRNN(hidden_size=4, epochs=1, random_state=0)
+quick = {"cell": "simple_rnn", "decoder": "repeat", "hidden_size": 4, "epochs": 1}
+reader = skcnn.Seq2SeqRNN(**quick)
 augmenter = skcnn.ImageAugmenter(rotation_range=20)
 
 
@@ -28,7 +29,7 @@ def in_children(calls):
 
 calls = {
     "fit": lambda: skcnn.ImageClassifier("FCS", epochs=1).fit(X, y),
-    "fit strings": lambda: skcnn.Seq2SeqRNN(hidden_size=4, epochs=1).fit(strings, answers),
+    "fit strings": lambda: skcnn.Seq2SeqRNN(**quick).fit(strings, answers),
     "augment": lambda: augmenter.transform(X),
 }
 in_children(calls)  # TensorFlow is imported only, and starts in each child

@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import tensorflow as tf
+from marks import slow
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
@@ -378,14 +380,17 @@ def test_a_diverging_run_warns(digits):
         {"epochs": 3},
         {"batch_size": 50},
         {"optimizer": "sgd"},
-        {"optimizer": keras.optimizers.Adam(0.001)},
-        {"optimizer": keras.optimizers.SGD},
+        # The others compile a network of their own, too.
+        *slow(
+            {"optimizer": keras.optimizers.Adam(0.001)},
+            {"optimizer": keras.optimizers.SGD},
+            {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 6)},
+        ),
         {"optimizer__momentum": 0.5},
         {"precision": "mixed_bfloat16"},
         {"learning_rate": 0.02},
         {"learning_rate_schedule": "constant"},
         {"learning_rate_schedule": "cosine"},
-        {"learning_rate_schedule": keras.optimizers.schedules.CosineDecay(0.01, 6)},
         {"weight_decay": 0.1},
         {"label_smoothing": 0.2},
         {"class_weight": {0: 5.0}},
@@ -569,16 +574,20 @@ def test_channel_statistics_match_numpy(monkeypatch):
 
 PREDICTIONS = """
 import numpy as np
-from skcnn import ImageAugmenter, VGGLite, load_digit_images
+from skcnn import ImageAugmenter, ImageClassifier, load_digit_images
 X, y = load_digit_images(return_X_y=True)
+# Wide enough that TensorFlow computes with several threads.
+architecture = "CONV-32 -> RELU -> DROPOUT-0.3 -> POOL -> FC-128 -> RELU -> FCS"
 augmentation = ImageAugmenter(rotation_range=10, mixup=0.2)
-net = VGGLite(epochs=1, augmentation=augmentation, random_state=3).fit(X[:300], y[:300])
+net = ImageClassifier(architecture, epochs=1, augmentation=augmentation, random_state=3)
+net.fit(X[:300], y[:300])
 print(net.predict_proba(X[:500]).tobytes().hex())
 """
 
 
 def test_two_processes_predict_the_same_bits(run_python):
-    first, second = run_python(PREDICTIONS), run_python(PREDICTIONS)
+    with ThreadPoolExecutor(2) as threads:  # at the same time
+        first, second = threads.map(run_python, [PREDICTIONS] * 2)
     assert first.stdout == second.stdout != ""
     assert first.stderr == ""  # nor does TensorFlow greet
 

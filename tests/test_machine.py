@@ -2,6 +2,8 @@ import joblib
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import slow
+from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from skcnn import ImageClassifier, Seq2SeqRNN, _environment, load_digit_images
@@ -86,10 +88,12 @@ def test_bfloat16_is_native_on_graphics_cards_from_ampere_on(
 def test_auto_precision_uses_native_bfloat16_except_for_tiny_images(monkeypatch, native):
     monkeypatch.setattr(estimator, "native_bfloat16", lambda: native)
     chosen = "mixed_bfloat16" if native else "float32"
-    assert net(epochs=1).fit(LARGE, Y).precision_ == chosen
-    assert net(epochs=1).fit(SMALL, Y).precision_ == "float32"
-    assert net(epochs=1, precision="mixed_bfloat16").fit(SMALL, Y).precision_ == "mixed_bfloat16"
-    assert net(epochs=1, precision="float32").fit(LARGE, Y).precision_ == "float32"
+    small = net(architecture="FCS", epochs=1)
+    assert clone(small).fit(LARGE, Y).precision_ == chosen
+    assert clone(small).fit(SMALL, Y).precision_ == "float32"
+    for precision, images in (("mixed_bfloat16", SMALL), ("float32", LARGE)):
+        given = clone(small).set_params(precision=precision)
+        assert given.fit(images, Y).precision_ == precision
     strings = [f"{number:02}" for number in range(30)]
     assert (
         Seq2SeqRNN(cell="simple_rnn", decoder="repeat", epochs=1).fit(strings, strings).precision_
@@ -145,14 +149,15 @@ def test_search_workers_limit_their_threads():
     assert threads() == (0, 0)  # this process is as it was
 
 
-@pytest.mark.parametrize("share", ["1", pytest.param("nonsense", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", ["1", *slow("nonsense")])
 def test_omp_num_threads_alone_does_not_limit_threads(run_python, share):
-    # Neither in a worker in which TensorFlow is initialized, nor in the process itself.
+    # Neither in a worker in which TensorFlow is initialized, nor in the process itself. TensorFlow
+    # is imported once for both: it starts with the first operation.
     code = """
-import multiprocessing, os
+import multiprocessing
+import tensorflow as tf
 
 def work():
-    import tensorflow as tf
     tf.constant(1) + 1
     import skcnn.base
     print(tf.config.threading.get_intra_op_parallelism_threads(), flush=True)
@@ -163,7 +168,6 @@ if __name__ == "__main__":
     process.join()
     assert process.exitcode == 0
     import skcnn.base
-    import tensorflow as tf
     print(tf.config.threading.get_intra_op_parallelism_threads())
 """
     assert run_python(code, OMP_NUM_THREADS=share).stdout == "0\n0\n"

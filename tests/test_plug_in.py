@@ -1,8 +1,11 @@
 """An estimator defined outside of the package: a head and the validation of its data."""
 
+import re
+
 import numpy as np
+import pytest
 from sklearn.base import ClassifierMixin
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.multiclass import check_classification_targets
 
 from skcnn import load, load_digit_images
@@ -49,15 +52,23 @@ class OrdinalClassifier(ClassifierMixin, ImageEstimator):
 
 # With mini-batches, a weight of two is not equivalent to repeating a sample.
 EXCEPTED = "check_sample_weight_equivalence"
-
-
-@parametrize_with_checks(
-    [OrdinalClassifier("FC-16 -> RELU -> FCS", optimizer="adam", epochs=20)],
-    expected_failed_checks=lambda estimator: dict.fromkeys((), "its own labels"),
+# The other checks are of code that it shares with the estimators of test_sklearn_contract.
+OF_LABELS = re.compile(
+    "class|_y_|takes_y|sample_weights_shape|unfitted|pickle|empty_data|n_features"
 )
-def test_sklearn_check(estimator, check):
-    if not check.func.__name__.startswith(EXCEPTED):
-        check(estimator)
+ORDINAL = OrdinalClassifier("FC-16 -> RELU -> FCS", optimizer="adam", epochs=20)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=name, marks=() if OF_LABELS.search(name) else pytest.mark.slow)
+        for _, check in estimator_checks_generator(ORDINAL)
+        if not (name := check.func.__name__).startswith(EXCEPTED)
+    ],
+)
+def test_sklearn_check(check):
+    check(ORDINAL)
 
 
 def test_ordinal_classifier_fits_saves_and_resumes(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -206,11 +207,7 @@ def test_layer_decay_scales_the_learning_rate(net, backbone, monkeypatch):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [
-        "adam",
-        "muon",
-        pytest.param(keras.optimizers.SGD(0.1, momentum=0.9), marks=pytest.mark.slow),
-    ],
+    ["adam", "muon", *slow(keras.optimizers.SGD(0.1, momentum=0.9))],
 )
 def test_layer_decay_with_all_kinds_of_optimizers(net, backbone, optimizer):
     before = weights_of(backbone)
@@ -461,11 +458,7 @@ def test_displays_with_a_backbone_of_the_table(fitted, photos):
 
 @pytest.mark.parametrize(
     "format",
-    [
-        "onnx",
-        pytest.param("litert", marks=pytest.mark.slow),
-        pytest.param("tf_saved_model", marks=pytest.mark.slow),
-    ],
+    ["onnx", *slow("litert", "tf_saved_model")],
 )
 def test_exports_say_how_to_read_images(fitted, photos, tmp_path, format):
     path = tmp_path / "network"

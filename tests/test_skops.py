@@ -22,6 +22,7 @@ IMAGES = [
     skcnn.VGGLite,
 ]
 SMALL = {"architecture": "CONV-2 -> RELU -> FCS", "epochs": 1, "random_state": 0}
+QUICK = {"cell": "simple_rnn", "decoder": "repeat", "hidden_size": 2, "epochs": 1}
 
 
 def image(**parameters):
@@ -36,7 +37,7 @@ FITTED = {
     "class": lambda: image(optimizer=keras.optimizers.SGD, optimizer__momentum=0.9),
     "schedule": lambda: image(learning_rate_schedule=schedules.CosineDecay(0.1, 9)),
     "generator": lambda: image(random_state=np.random.RandomState(0)),
-    "strings": lambda: Seq2SeqRNN(hidden_size=2, epochs=1).fit(STRINGS, STRINGS),
+    "strings": lambda: Seq2SeqRNN(**QUICK).fit(STRINGS, STRINGS),
     "pipeline": lambda: make_pipeline(FunctionTransformer(), ImageClassifier(**SMALL)).fit(X, Y),
 }
 

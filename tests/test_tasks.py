@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -119,7 +120,7 @@ def test_all_kinds_of_estimators(estimator, n_epochs):
     ]
 
 
-@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_jobs", [1, *slow(2)])
 def test_scores_of_all_epochs_of_a_search(n_jobs):
     monitor = callback.ScoringMonitor(scoring="accuracy")
     estimator = net().set_callbacks(monitor)

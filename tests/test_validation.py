@@ -133,7 +133,7 @@ def test_sample_weight_val():
 
 def test_sample_weight_val_of_strings():
     weight = np.arange(55)
-    fitted = Seq2SeqRNN(hidden_size=16, epochs=20, learning_rate=0.03, random_state=0)
+    fitted = Seq2SeqRNN(cell="simple_rnn", hidden_size=16, epochs=20, random_state=0)
     given = {"X_val": QUESTIONS, "y_val": ANSWERS, "sample_weight_val": weight}
     fitted.fit(QUESTIONS, ANSWERS, **given)
     score = fitted.score(QUESTIONS, ANSWERS, weight)
@@ -226,7 +226,8 @@ def test_scoring_of_regressors_and_strings():
     numbers = ImageRegressor("FC-8 -> RELU -> FCS", epochs=2, random_state=0)
     numbers.set_params(scoring="r2").fit(X, ink, X_val=X, y_val=ink)
     assert numbers.history_["val_r2"][-1] == pytest.approx(numbers.score(X, ink))
-    strings = Seq2SeqRNN(hidden_size=8, epochs=2, random_state=0, scoring="accuracy")
+    strings = Seq2SeqRNN(cell="simple_rnn", decoder="repeat", hidden_size=8, epochs=2)
+    strings.set_params(scoring="accuracy", random_state=0)
     strings.fit(QUESTIONS, ANSWERS, X_val=QUESTIONS.tolist(), y_val=pd.Series(ANSWERS))
     # The accuracy of whole strings, unlike that of Keras.
     expected = accuracy_score(ANSWERS, strings.predict(QUESTIONS))

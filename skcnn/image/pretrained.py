@@ -595,7 +595,7 @@ class PretrainedClassifier(PretrainedTraining, ImageClassifier):
     >>> from skcnn import MiniCNN, PretrainedClassifier, load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
     >>> low, high = y < 5, y >= 5
-    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[low], y[low])
+    >>> backbone = MiniCNN(epochs=5, random_state=0).fit(X[low], y[low])
     >>> net = PretrainedClassifier(backbone, random_state=0).fit(X[high][:200], y[high][:200])
     >>> net.score(X[high][200:], y[high][200:]) > 0.8
     True
@@ -845,7 +845,7 @@ class PretrainedRegressor(PretrainedTraining, ImageRegressor):
     >>> from skcnn import MiniCNN, PretrainedRegressor, load_digit_images
     >>> X, y = load_digit_images(return_X_y=True)
     >>> ink = X.sum(axis=(1, 2))
-    >>> backbone = MiniCNN(epochs=15, random_state=0).fit(X[:1000], y[:1000])
+    >>> backbone = MiniCNN(epochs=5, random_state=0).fit(X[:1000], y[:1000])
     >>> net = PretrainedRegressor(backbone, random_state=0).fit(X[1000:1400], ink[1000:1400])
     >>> net.score(X[1400:], ink[1400:]) > 0.8
     True

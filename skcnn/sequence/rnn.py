@@ -217,7 +217,7 @@ class Seq2SeqRNN(KerasEstimator):
     >>> from skcnn import Seq2SeqRNN
     >>> numbers = [f"{number:02}" for number in range(100)]
     >>> halves = [str(int(number) // 2) for number in numbers]
-    >>> net = Seq2SeqRNN(epochs=60, batch_size=16, random_state=0).fit(numbers, halves)
+    >>> net = Seq2SeqRNN(epochs=30, batch_size=16, random_state=0).fit(numbers, halves)
     >>> net.predict(["08", "90"])
     array(['4', '45'], dtype='<U2')
     """
