@@ -102,6 +102,27 @@ def test_second_phase_does_not_drift_where_nothing_is_left_to_learn(net, backbon
     assert 0 < changes[0] < changes[1] / 4
 
 
+def test_second_phase_is_slow_where_the_head_has_learned_all(net, tmp_path):
+    rows = np.flatnonzero(Y < 7)[:12]
+    share = np.bincount(Y[rows])[5:] / 12
+    constant = -np.sum(share * np.log(share))
+    parameters = {"frozen_epochs": 50, "learning_rate": 0.1, "dropout": 0.0}
+    fitted = clone(net).set_params(**parameters).fit(X[rows], Y[rows])
+    left = fitted.history_["loss"][49] / (0.1 * constant)
+    assert left < 0.5
+    assert fitted.learning_rate_ == pytest.approx(0.01 * left)
+    # A resumed second phase has the same rate.
+    resumed = clone(net).set_params(**parameters, checkpoint_dir=tmp_path)
+    with pytest.raises(SystemExit):
+        clone(resumed).set_params(callbacks=[Stop(51)]).fit(X[rows], Y[rows])
+    assert resumed.fit(X[rows], Y[rows]).learning_rate_ == fitted.learning_rate_
+    assert same(resumed._state.weights, fitted._state.weights)
+    # Without a head that has learned before, it is a tenth of the rate.
+    assert fitted.partial_fit(X[rows], Y[rows]).learning_rate_ == pytest.approx(0.01)
+    alone = clone(net).set_params(**{**parameters, "frozen_epochs": 0}).fit(X[rows], Y[rows])
+    assert alone.learning_rate_ == pytest.approx(0.01)
+
+
 def test_second_phase_averages_its_weights(net, monkeypatch):
     momenta = []
     original = CompiledNetwork.set_optimizer
