@@ -33,7 +33,8 @@ def losses(**parameters):
     return net, net.history_["loss"], net.history_["val_loss"]
 
 found = []
-for parameters in ({"batch_norm": False}, {"optimizer": "adam", "early_stopping": True},
+averaged = {"optimizer": "adam", "optimizer__use_ema": True, "optimizer__ema_momentum": 0.5}
+for parameters in ({"batch_norm": False}, {**averaged, "early_stopping": True},
                    {"augmentation": ImageAugmenter(horizontal_flip=True)}):
     one, *expected = losses(**parameters)
     with strategy.scope():
