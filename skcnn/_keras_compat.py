@@ -63,13 +63,15 @@ def averages(optimizer: keras.optimizers.Optimizer) -> list[tuple[Any, Any]]:
 
     Required for ``use_ema=True`` alone.
     """
-    names = "_trainable_variables", "_model_variables_moving_average"
-    if not all(hasattr(optimizer, name) for name in names):
+    try:
+        variables = optimizer._trainable_variables
+        found = optimizer._model_variables_moving_average
+    except AttributeError:
         raise RuntimeError(
             f"optimizer__use_ema=True does not work with Keras {keras.__version__}, whose "
-            "optimizers do not show their averages; leave it out, or use Keras 3.13."
-        )
-    return list(zip(*(getattr(optimizer, name) for name in names), strict=True))
+            "optimizers do not show their averages; set it to False, or use Keras 3.13."
+        ) from None
+    return list(zip(variables, found, strict=True))
 
 
 class MuonHooks(keras.optimizers.Muon):

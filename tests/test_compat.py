@@ -41,6 +41,13 @@ def load_module(name):
 
 parameters = load_module("sklearn.utils._param_validation")
 
+
+def averaging_optimizer():
+    optimizer = keras.optimizers.SGD(use_ema=True)
+    optimizer.build([keras.Variable(0.0)])
+    return optimizer
+
+
 # Each symbol: how to get its owner, and what does not work without it.
 SYMBOLS = {
     "Interval": (parameters, "the constraints of parameters"),
@@ -67,6 +74,8 @@ SYMBOLS = {
     "_should_use_adamw": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_muon_update_step": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_apply_weight_decay": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
+    "_trainable_variables": (averaging_optimizer, "averages of weights"),
+    "_model_variables_moving_average": (averaging_optimizer, "averages of weights"),
     "_initialized": (
         lambda: sys.modules["tensorflow.python.eager.context"].context(),
         "the error in processes that were forked too late",
@@ -150,6 +159,15 @@ def test_without_the_hooks_of_muon(hook, monkeypatch):
     with pytest.raises(RuntimeError, match=f"has no {hook}; choose another optimizer"):
         net(optimizer="muon").fit(X, Y)
     assert net(optimizer="adam").fit(X, Y).n_iter_ == 1
+
+
+@pytest.mark.parametrize("name", ["_trainable_variables", "_model_variables_moving_average"])
+def test_without_the_averages_of_optimizers(name):
+    optimizer = averaging_optimizer()
+    assert len(_keras_compat.averages(optimizer)) == 1
+    delattr(optimizer, name)
+    with pytest.raises(RuntimeError, match="optimizer__use_ema=True does not work with Keras"):
+        _keras_compat.averages(optimizer)
 
 
 # No other private symbols are used
