@@ -10,7 +10,7 @@ import pytest
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("optuna_integration")
 
-N_TRIALS = 8
+N_TRIALS = 5
 
 # Architecture, training recipe and augmentation are one search space.
 WORKER = """

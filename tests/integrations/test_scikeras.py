@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import slow
 from scikeras.wrappers import KerasClassifier, KerasRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -99,7 +100,7 @@ def test_several_labels():
     assert (fitted.predict(X) == labels).mean() > 0.85
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("n_outputs", [2, *slow(1)])
 def test_regression(n_outputs):
     target = np.stack([X.mean((1, 2)), X[:, :4].mean((1, 2))], axis=1)[:, :n_outputs].squeeze()
     net = KerasRegressor(
@@ -108,6 +109,7 @@ def test_regression(n_outputs):
         optimizer="adam",
         optimizer__learning_rate=0.01,
         epochs=30,
+        batch_size=100,
         random_state=0,
         verbose=0,
     )
