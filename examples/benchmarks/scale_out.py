@@ -44,9 +44,15 @@ WAYS = {
     "kill": "distributed",
 }
 
-# By default workers of Dask return freed memory to the system at once.
-KEEP_MEMORY = """
+# By default the scheduler of Dask reduces scattered data to one copy, which is lost with its
+# worker, and workers return freed memory to the system at once.
+KEEP_COPIES = """
 distributed:
+  scheduler:
+    active-memory-manager:
+      start: false
+"""
+KEEP_MEMORY = """
   nanny:
     pre-spawn-environ:
       MALLOC_TRIM_THRESHOLD_: 33554432
@@ -74,11 +80,12 @@ def dask_workers(config: str) -> Iterator[list[int]]:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         file = Path(folder) / "scheduler.json"
+        (Path(folder) / "dask.yaml").write_text(config)
         command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
-        stack.enter_context(started([*command, "--port", "0", "--scheduler-file", str(file)]))
+        command += ["--port", "0", "--scheduler-file", str(file)]
+        stack.enter_context(started(command, DASK_CONFIG=folder))
         command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
         command += ["--no-dashboard", "--scheduler-file", str(file)]
-        (Path(folder) / "dask.yaml").write_text(config)
         for _ in range(2):
             stack.enter_context(started(command, DASK_CONFIG=folder))
         client = stack.enter_context(Client(scheduler_file=str(file), timeout=60))
@@ -103,7 +110,7 @@ def on_dask(
     y: np.ndarray,
     searched: GridSearchCV,
     *,
-    config: str = KEEP_MEMORY,
+    config: str = KEEP_COPIES + KEEP_MEMORY,
     kill_after: float = 0,
 ) -> None:
     """Fit on workers of Dask; kill one of them after some seconds."""
@@ -118,8 +125,9 @@ def on_ray(X: np.ndarray, y: np.ndarray, searched: GridSearchCV) -> None:
     import ray
     from ray.util.joblib import register_ray
 
-    # Ray does not limit the threads of a worker.
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+    # Ray does not limit the threads of a worker; TensorFlow reads these variables itself.
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    environment = {"env_vars": threads}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     register_ray()
     with parallel_config("ray", n_jobs=2):
@@ -148,7 +156,7 @@ def run(way: str, values: int, epochs: int, kill_after: float, target: Path) -> 
     elif way == "kill":
         on_dask(X, y, searched, kill_after=kill_after)
     elif way == "trim":
-        on_dask(X, y, searched, config="")
+        on_dask(X, y, searched, config=KEEP_COPIES)
     elif way == "ray":
         on_ray(X, y, searched)
     else:

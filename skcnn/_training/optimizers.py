@@ -204,6 +204,12 @@ def default_learning_rate(
     return rates[name] * (share if schedule in SCHEDULES else 1)
 
 
+def averaging(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer | None:
+    """Return the optimizer, or the one in a LossScaleOptimizer, if it averages the weights."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return inner if inner.use_ema else None
+
+
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether the learning rate of an optimizer is a Keras schedule."""
     return isinstance(optimizer.get_config()["learning_rate"], dict)
