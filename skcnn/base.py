@@ -37,7 +37,7 @@ from ._training.checkpoint import Checkpoint, digest, reserved
 from ._training.division import Division, Samples, divide, draw_seed, integer_seed, weigh
 from ._training.loop import Training, TrainingRun
 from ._training.network import CompiledNetwork, Plan, State
-from ._training.optimizers import averaging, check_floatx, make_optimizer
+from ._training.optimizers import check_floatx, make_optimizer
 from ._training.pool import POOL, acquire
 from ._training.scoring import is_scored, monitored, validation_score
 from ._training.tasks import EpochTasks, begin_tasks
@@ -378,7 +378,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
             seed = checkpoint.seed
         build_seed, order_seed, split_seed = np.random.SeedSequence(seed).spawn(3)
         optimizer = self._make_optimizer(schedule)
-        if averaging(optimizer) is not None and not is_whole:
+        if optimizer.use_ema and not is_whole:
             raise ValueError(
                 "partial_fit does not support an optimizer with use_ema=True, as each call would "
                 "start from the average of the one before; set use_ema=False, or use fit."

@@ -91,16 +91,6 @@ def test_validation_and_scores_are_those_of_the_averages():
     assert min(np.abs(np.subtract(last["val_loss"], logs["val_loss"]))) > 0.01
 
 
-def test_averages_of_an_optimizer_that_scales_the_loss():
-    inner = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=MOMENTUM)
-    steps = Steps()
-    net, _ = images(callbacks=steps, learning_rate_schedule="constant")
-    net.set_params(optimizer=keras.optimizers.LossScaleOptimizer(inner)).fit(X, Y)
-    assert_close(net.model_.get_weights(), average(steps.of_steps))
-    with pytest.raises(ValueError, match="partial_fit does not support"):
-        net.partial_fit(X, Y)
-
-
 @pytest.mark.parametrize("stop", [{"stop_after": 2}, {"interrupt_at": 8}])
 def test_averages_are_kept_where_training_stops(stop):
     steps = Steps(**stop)

@@ -182,6 +182,10 @@ def test_prediction_raises_for_non_finite_images(digits, dtype, value):
         ({"batch_size": 2.5}, "'batch_size' parameter"),
         ({"optimizer": "adamm"}, "'optimizer' parameter"),
         ({"optimizer": dict}, "optimizer must be a name"),
+        (
+            {"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())},
+            "optimizer is a LossScaleOptimizer",
+        ),
         ({"learning_rate": 0}, "'learning_rate' parameter"),
         ({"learning_rate_schedule": "linear"}, "'learning_rate_schedule' parameter"),
         ({"label_smoothing": 1}, "'label_smoothing' parameter"),

@@ -28,7 +28,7 @@ from .callbacks import (
 from .checkpoint import Checkpoint, Saved
 from .division import Division, Samples
 from .network import CompiledNetwork, State
-from .optimizers import SCHEDULES, averaging, current_rate
+from .optimizers import SCHEDULES, current_rate
 from .scoring import ValidationScore
 from .tasks import EpochTasks
 
@@ -206,9 +206,8 @@ class TrainingRun:
         else:
             # First, so that all others see the averages and the score.
             first: list[keras.callbacks.Callback] = []
-            averages = averaging(network.optimizer)
-            if averages is not None:
-                first.append(AverageWeights(averages, resumed=saved is not None))
+            if network.optimizer.use_ema:
+                first.append(AverageWeights(network.optimizer, resumed=saved is not None))
             if self.score is not None:
                 first.append(self.score)
             completed = self._loop([*first, *callbacks, *own], verbose)

@@ -204,12 +204,6 @@ def default_learning_rate(
     return rates[name] * (share if schedule in SCHEDULES else 1)
 
 
-def averaging(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer | None:
-    """Return the optimizer, or the one in a LossScaleOptimizer, if it averages the weights."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return inner if inner.use_ema else None
-
-
 def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Return whether the learning rate of an optimizer is a Keras schedule."""
     return isinstance(optimizer.get_config()["learning_rate"], dict)
@@ -248,6 +242,12 @@ def make_optimizer(
     routed = dict(routed)
     if isinstance(optimizer, str):
         optimizer = OPTIMIZERS[optimizer]
+    cls = optimizer if inspect.isclass(optimizer) else type(optimizer)
+    if issubclass(cls, keras.optimizers.LossScaleOptimizer):
+        raise TypeError(
+            "optimizer is a LossScaleOptimizer, but float32 and bfloat16, in which skcnn trains, need "
+            "no scaled loss; pass the optimizer that it wraps."
+        )
     given = _arguments_of_estimator(learning_rate, weight_decay, schedule, routed)
     if isinstance(optimizer, keras.optimizers.Optimizer):
         made = _copied(optimizer, routed, given)
