@@ -245,8 +245,8 @@ def make_optimizer(
     cls = optimizer if inspect.isclass(optimizer) else type(optimizer)
     if issubclass(cls, keras.optimizers.LossScaleOptimizer):
         raise TypeError(
-            "optimizer is a LossScaleOptimizer, but float32 and bfloat16, in which skcnn trains, need "
-            "no scaled loss; pass the optimizer that it wraps."
+            "optimizer is a LossScaleOptimizer, but skcnn trains in float32 and bfloat16, whose "
+            "gradients need no scaling; pass the optimizer that it wraps."
         )
     given = _arguments_of_estimator(learning_rate, weight_decay, schedule, routed)
     if isinstance(optimizer, keras.optimizers.Optimizer):
