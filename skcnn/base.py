@@ -202,9 +202,12 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
     def _n_epochs(self, n_samples: int) -> int:
         """Return the number of passes over `n_samples` training samples."""
         if self.epochs == "auto":
-            n_batches = math.ceil(n_samples / self._samples_per_step(n_samples))
-            return max(N_EPOCHS, math.ceil(self._least_steps / n_batches))
+            return max(N_EPOCHS, math.ceil(self._least_steps / self._n_batches(n_samples)))
         return int(self.epochs)
+
+    def _n_batches(self, n_samples: int) -> int:
+        """Return the number of training steps of an epoch of `n_samples` samples."""
+        return math.ceil(n_samples / self._samples_per_step(n_samples))
 
     def _batch_limits(self) -> tuple[int, int, int]:
         """Return how many batches an epoch of few samples has, and the limits of their sizes.

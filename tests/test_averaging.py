@@ -91,8 +91,8 @@ def test_validation_and_scores_are_those_of_the_averages():
     assert min(np.abs(np.subtract(last["val_loss"], logs["val_loss"]))) > 0.01
 
 
-@pytest.mark.parametrize("stop", [{"stop_after": 2}, {"interrupt_at": 8}])
-def test_averages_are_kept_where_training_stops(stop):
+@pytest.mark.parametrize(("stop", "n_steps"), [({"stop_after": 2}, 12), ({"interrupt_at": 8}, 8)])
+def test_averages_are_kept_where_training_stops(stop, n_steps):
     steps = Steps(**stop)
     net, _ = images(callbacks=steps, **AVERAGED)
     if "interrupt_at" in stop:
@@ -100,13 +100,15 @@ def test_averages_are_kept_where_training_stops(stop):
             net.fit(X, Y)
     else:
         net.fit(X, Y)
-    assert len(steps.of_steps) in (8, 12)
+    assert len(steps.of_steps) == n_steps
     assert_close(net.model_.get_weights(), average(steps.of_steps))
 
 
 def test_early_stopping_keeps_the_best_averages():
-    net, _ = images(callbacks=Steps(), early_stopping=True, n_iter_no_change=3, **AVERAGED)
+    net, _ = images(callbacks=Steps(), early_stopping=True, n_iter_no_change=2, **AVERAGED)
+    net.set_params(epochs=15, learning_rate=0.3, validation_fraction=0.3)
     fitted = net.fit(X, Y)
+    assert fitted.best_iteration_ < fitted.n_iter_
     best = net.callbacks.of_epochs[fitted.best_iteration_ - 1]
     for one, other in zip(fitted.model_.get_weights(), best, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from .._keras import keras
 from .._keras_compat import averages, replace_model, routed_callbacks
-from .network import CompiledNetwork
+from .network import CompiledNetwork, assign_values, values_of
 from .optimizers import has_schedule
 
 Array = NDArray[Any]
@@ -130,13 +130,14 @@ class AverageWeights(keras.callbacks.Callback):
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, resumed: bool) -> None:
         super().__init__()
-        self.pairs = averages(optimizer)
+        pairs = averages(optimizer)
+        self.weights = [weight for weight, _ in pairs]
+        self.averages = [average for _, average in pairs]
         self.in_network = resumed
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.in_network:
-            for variable, average in self.pairs:
-                average.assign(variable.value)
+            assign_values(self.averages, values_of(self.weights))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._have_averages(False)
@@ -152,10 +153,9 @@ class AverageWeights(keras.callbacks.Callback):
 
     def _have_averages(self, wanted: bool) -> None:
         if self.in_network != wanted:
-            for variable, average in self.pairs:
-                value = np.array(variable.value.numpy())  # copied, as the memory is written to
-                variable.assign(average.value)
-                average.assign(value)
+            last = values_of(self.weights)
+            assign_values(self.weights, values_of(self.averages))
+            assign_values(self.averages, last)
             self.in_network = wanted
 
 

@@ -182,18 +182,18 @@ class CompiledNetwork:
         """Return a copy of all values."""
         return State(
             type(self.optimizer).__name__,
-            _values(self.model.weights),
-            _values(self._seeds),
-            _values(self.optimizer.variables),
+            values_of(self.model.weights),
+            values_of(self._seeds),
+            values_of(self.optimizer.variables),
         )
 
     def load(self, state: State) -> None:
         """Set all values; reset the optimizer if the state is of another optimizer class."""
-        _assign(self.model.weights, state.weights)
+        assign_values(self.model.weights, state.weights)
         # Recurrent networks of version 0.1.0 had none.
-        _assign(self._seeds, state.seeds or self.first.seeds)
+        assign_values(self._seeds, state.seeds or self.first.seeds)
         fits = (state.kind, len(state.optimizer)) == (self.first.kind, len(self.first.optimizer))
-        _assign(self.optimizer.variables, (state if fits else self.first).optimizer)
+        assign_values(self.optimizer.variables, (state if fits else self.first).optimizer)
 
 
 def save_for_plain_keras(model: keras.Model) -> None:
@@ -256,12 +256,14 @@ def brought_weights(layer: keras.layers.Layer) -> list[Any]:
     return [weight for each in inner for weight in brought_weights(each)]
 
 
-def _values(variables: Iterable[Any]) -> list[Array]:
+def values_of(variables: Iterable[Any]) -> list[Array]:
+    """Return a copy of the values of variables."""
     # Copied, as TensorFlow may write to the memory that it shares with NumPy.
     return [np.array(variable.value.numpy()) for variable in variables]
 
 
-def _assign(variables: Iterable[Any], values: Iterable[Array]) -> None:
+def assign_values(variables: Iterable[Any], values: Iterable[Array]) -> None:
+    """Set the values of variables."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 

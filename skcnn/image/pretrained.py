@@ -167,7 +167,8 @@ class PretrainedTraining(_Part):
         plan = self._training_plan(samples.X, samples.y, training.reset)
         done = 0 if training.reset else self.n_iter_
         if self.verbose == 1:
-            training.bar = ProgressBar(done + sum(epochs), self._n_batches(training), done)
+            n_batches = self._n_batches(len(training.division.rows))
+            training.bar = ProgressBar(done + sum(epochs), n_batches, done)
             training.bar.remaining = epochs[WHOLE]
         if epochs[HEAD] and not self._is_over(HEAD, training):
             phase = dataclasses.replace(training, epochs=epochs[HEAD])
@@ -279,13 +280,9 @@ class PretrainedTraining(_Part):
         """Return the momentum of an average over about `AVERAGED_SHARE` of the steps."""
         if not training.is_whole:
             return 0.0  # no average, but an optimizer with the same variables
-        n_steps = AVERAGED_SHARE * training.epochs * self._n_batches(training)
+        n_steps = training.epochs * self._n_batches(len(training.division.rows))
         # A power of two, as each momentum needs another compiled network.
-        return 1 - 2.0 ** -max(0, round(math.log2(n_steps)))
-
-    def _n_batches(self, training: Training) -> int:
-        n_rows = len(training.division.rows)
-        return -(-n_rows // self._samples_per_step(n_rows))
+        return 1 - 2.0 ** -max(0, round(math.log2(AVERAGED_SHARE * n_steps)))
 
     def _train_images(self, training: Training, plan: Plan) -> tuple[Any, bool]:
         state = None if training.reset else self._state
