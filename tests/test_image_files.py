@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import re
+import resource
 import shutil
 import struct
 import traceback
@@ -30,6 +31,7 @@ from skcnn import (
     load_image_folder,
 )
 from skcnn.image.files import ImageFiles, is_paths, read_images
+from skcnn.image.kept import RowFile
 
 ARCHITECTURE = "CONV-4 -> RELU -> POOL -> FCS"
 RNG = np.random.default_rng(0)
@@ -514,24 +516,73 @@ def test_large_jpeg_files_are_decoded_at_a_smaller_scale(tmp_path, monkeypatch, 
     assert difference.max() < 12
 
 
-@pytest.mark.parametrize("bound", [2**29, 0])
-def test_a_fit_keeps_pixels_that_fit_in_memory(folder, monkeypatch, bound):
-    root, pixels = folder
-    images = load_image_folder(root)
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that are decoded, one entry each time."""
     read = []
     decode = ImageFiles._decode_into
     monkeypatch.setattr(
         ImageFiles, "_decode_into", lambda self, *args: (read.append(args[0]), decode(self, *args))
     )
-    monkeypatch.setattr("skcnn.image.sizes.KEPT_BYTES", bound)
-    learned = net(epochs=3).fit(images.data, images.target)
-    assert (len(read) == len(set(read)) == 60) == bool(bound)
-    in_memory = net(epochs=3).fit(pixels, images.target)
-    assert learned.history_["loss"] == in_memory.history_["loss"]
-    read.clear()
+    return read
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "on_disk", "times"), [(2**29, 0.5, 1), (0, 0.5, 2), (0, 0.0, 5)]
+)
+def test_a_fit_keeps_pixels_in_memory_or_in_a_file(
+    folder, monkeypatch, decoded, in_memory, on_disk, times
+):
+    root, pixels = folder
+    images = load_image_folder(root)
+    monkeypatch.setattr("skcnn.image.kept.KEPT_BYTES", in_memory)
+    monkeypatch.setattr("skcnn.image.kept.DISK_SHARE", on_disk)
+    n_open = len(os.listdir("/proc/self/fd"))
+    learned = net(epochs=4).fit(images.data, images.target)
+    assert len(decoded) == 60 * times  # for the statistics and in four epochs
+    assert len(set(decoded)) == 60
+    assert len(os.listdir("/proc/self/fd")) <= n_open
+    expected = net(epochs=4).fit(pixels, images.target)
+    assert learned.history_["loss"] == expected.history_["loss"]
+    decoded.clear()
     learned.predict(images.data)
     learned.predict(images.data)
-    assert len(read) == 120  # prediction reads every file once a call
+    assert len(decoded) == 120  # prediction reads every file once a call
+
+
+def test_images_that_are_read_once_are_not_written(folder, monkeypatch):
+    images = load_image_folder(folder[0])
+    monkeypatch.setattr("skcnn.image.kept.KEPT_BYTES", 0)
+    monkeypatch.setattr("os.pwrite", lambda *_: pytest.fail("written"))
+    net(epochs=1, standardize=False).fit(images.data, images.target)
+
+
+def test_a_full_disk_only_slows_down(folder, monkeypatch, decoded):
+    root, pixels = folder
+    images = load_image_folder(root)
+    monkeypatch.setattr("skcnn.image.kept.KEPT_BYTES", 0)
+    given = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (59 * pixels[0].nbytes, given[1]))
+    try:
+        learned = net(epochs=4).fit(images.data, images.target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, given)
+    assert 120 < len(decoded) < 300
+    expected = net(epochs=4).fit(pixels, images.target)
+    assert learned.history_["loss"] == expected.history_["loss"]
+
+
+def test_without_a_folder_for_temporary_files_every_epoch_decodes(folder, monkeypatch, decoded):
+    images = load_image_folder(folder[0])
+    monkeypatch.setattr("skcnn.image.kept.KEPT_BYTES", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(folder[0] / "missing"))
+    net(epochs=3).fit(images.data, images.target)
+    assert len(decoded) == 240
+
+
+def test_an_open_file_of_rows_cannot_be_sent_to_another_process():
+    with pytest.raises(TypeError, match="this process only"):
+        pickle.dumps(RowFile((2, 3), "uint8"))
 
 
 def png_of_size(width, height):
@@ -844,7 +895,8 @@ CHANGES = {
 def test_files_that_change_during_training_are_named(
     folder, tmp_path, monkeypatch, change, where, augmentation
 ):
-    monkeypatch.setattr("skcnn.image.sizes.KEPT_BYTES", 0)
+    monkeypatch.setattr("skcnn.image.kept.KEPT_BYTES", 0)
+    monkeypatch.setattr("skcnn.image.kept.DISK_SHARE", 0.0)
     spoil, reason = CHANGES[change]
     shutil.copytree(folder[0], tmp_path / "copy")
     X, y = load_image_folder(tmp_path / "copy", return_X_y=True)

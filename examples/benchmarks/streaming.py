@@ -1,10 +1,9 @@
 """Rate and peak memory of a fit from memory, from a memory-mapped file and from image files.
 
-The same images in each way, each in a process of its own: images a second of the epochs after the
-first, which also traces, and the peak memory beyond that of a fit of a few images. Beside them the
-same network in plain Keras on the same folder, read by ``image_dataset_from_directory``. Their
-pixels, by default 590 MB, are more than skcnn keeps of image files (512 MB), so that every epoch
-decodes them. Reads a folder of images, from which it makes others of 300 to 600 pixels::
+The same images in each way, each in a process of its own: images a second of the first epoch, and
+of the others, and the peak memory beyond that of a fit of a few images. Beside them the same network
+in plain Keras on the same folder, read by ``image_dataset_from_directory``. Their pixels, by default
+590 MB, are more than skcnn keeps of image files in memory (512 MB). Reads a folder of images, from which it makes others of 300 to 600 pixels::
 
     python examples/benchmarks/streaming.py FOLDER [--images 12000] [--size 128] [--epochs 3]
 """
@@ -73,14 +72,14 @@ def own_seconds(way: str, folder: Path, options: argparse.Namespace) -> list[flo
 
 
 def inner(way: str, folder: Path, options: argparse.Namespace) -> None:
-    """Print the median seconds of an epoch and the peak memory of this process."""
+    """Print the seconds of the first epoch and of the others, and the memory of this process."""
     network(options.size, 1).fit(*read("files", folder, FEW))
     before = peak()
     if way == KERAS:
         seconds = keras_seconds(folder, options.size, options.epochs)
     else:
         seconds = own_seconds(way, folder, options)
-    print(np.median(seconds[1:]), peak() - before)
+    print(seconds[0], np.median(seconds[1:]), peak() - before)
 
 
 def write(source: Path, folder: Path, n_images: int, size: int) -> None:
@@ -119,12 +118,12 @@ def main() -> None:
             printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[way].append([float(value) for value in printed.stdout.split()])
             print(way, found[way][-1], flush=True)
-    rows = [("images from", "images/s", "of the array", "MB more")]
-    base = np.median(found["array"], axis=0)[0]
+    rows = [("images from", "first epoch", "others", "of the array", "MB more")]
+    base = np.median(found["array"], axis=0)[1]
     for way in WAYS:
-        seconds, memory = np.median(found[way], axis=0)
-        rate = options.images / seconds
-        rows.append((way, f"{rate:.0f}", f"{base / seconds:.2f}", f"{memory:.0f}"))
+        first, others, memory = np.median(found[way], axis=0)
+        rates = [f"{options.images / seconds:.0f}" for seconds in (first, others)]
+        rows.append((way, *rates, f"{base / others:.2f}", f"{memory:.0f}"))
     print(table(rows))
 
 

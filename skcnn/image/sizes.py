@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
+from .kept import KeptRows, kept_rows
+
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
 Size = tuple[int, int]
@@ -20,9 +21,6 @@ Box = tuple[float, float, float, float]
 Result = TypeVar("Result")
 
 SIDES = ("height", "width", "channels")
-
-# Maximum bytes of pixels that are kept in memory between the epochs of a fit.
-KEPT_BYTES = 2**29
 
 WHITE = (255, 255, 255)
 
@@ -222,7 +220,7 @@ class LazyImages:
     ndim = 4
     shape: tuple[int, int, int, int]
     dtype: Any
-    _kept: tuple[Array, Array] | None = None
+    _kept: KeptRows | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -230,19 +228,11 @@ class LazyImages:
     def __getitem__(self, rows: Any) -> Array:
         if self._kept is None:
             return self._read(rows)
-        pixels, is_kept = self._kept
-        rows = np.arange(len(self))[rows]
-        missing = rows[~is_kept[rows]]
-        if len(missing):
-            pixels[missing] = self._read(missing)
-            is_kept[missing] = True
-        found: Array = pixels[rows]
-        return found
+        return self._kept.take(np.arange(len(self))[rows], self._read)
 
     def keep(self) -> None:
-        """Keep the pixels that are read from now on, if all of them fit in `KEPT_BYTES`."""
-        if math.prod(self.shape) * self.dtype.itemsize <= KEPT_BYTES:
-            self._kept = np.empty(self.shape, self.dtype), np.zeros(len(self), dtype=bool)
+        """Keep the pixels that are read from now on, if there is room for all of them."""
+        self._kept = kept_rows(self.shape, self.dtype)
 
     def _read(self, rows: Any) -> Array:
         """Read rows as an array of shape (n, height, width, channels)."""
