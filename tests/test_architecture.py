@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._training.network import MAX_BUILT_LAYERS
-from skcnn.image.networks import _Size, build_network, set_standardization
+from skcnn.image.networks import _Size, build_network, set_standardization, spelled_out
 from skcnn.image.notation import Conv, Dense, Dropout, Pool, Residual, Simple, canonical, parse
 
 PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
@@ -195,6 +195,60 @@ def test_batch_norm_follows_each_convolution_once():
     once = kinds(build("CONV-4 -> BN -> RELU -> FCS", batch_norm=True))
     assert once.count("BatchNormalization") == 1
     assert "BatchNormalization" not in kinds(build("CONV-4 -> RELU -> FCS"))
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("conv-8 -> POOL -> RELU -> FCS", "CONV-8 -> POOL -> BN -> RELU -> FCS"),
+        (
+            "CONV-8 -> POOL -> AVGPOOL-3 -> GELU -> FCS",
+            "CONV-8 -> POOL -> AVGPOOL-3 -> BN -> GELU -> FCS",
+        ),
+        ("RES[CONV-8 -> POOL -> RELU] -> FCS", "RES[CONV-8 -> POOL -> BN -> RELU] -> FCS"),
+        *(
+            (text, text)
+            for text in (
+                "CONV-8 -> RELU -> POOL -> RELU -> FCS",
+                "CONV-8 -> POOL -> BN -> RELU -> FCS",
+                "CONV-8 -> POOL -> CONV-8 -> FCS",
+                "CONV-8 -> BN -> POOL -> RELU -> FCS",
+                "POOL -> RELU -> FCS",
+                "RELU -> FCS",
+            )
+        ),
+    ],
+)
+def test_batch_norm_comes_after_pooling_and_before_its_activation(text, spelled):
+    assert spelled_out(text, batch_norm=True) == spelled
+    assert spelled_out(spelled, batch_norm=True) == spelled
+    assert spelled_out(text, batch_norm=False) == canonical(parse(text))
+
+
+@given(networks, st.booleans())
+def test_spelling_out_adds_at_most_a_norm_for_each_convolution(layers, batch_norm):
+    spelled = spelled_out(canonical(layers), batch_norm)
+    assert spelled_out(spelled, batch_norm) == spelled
+    given = str(spelled).count("BN") - canonical(layers).count("BN")
+    assert 0 <= given <= batch_norm * canonical(layers).count("CONV")
+
+
+def test_convolutions_that_are_normalized_after_pooling_have_neither_bias_nor_another_norm():
+    model = build("CONV-4 -> POOL -> BN -> RELU -> FCS", batch_norm=True)
+    assert kinds(model)[:5] == [
+        "InputLayer", "Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"
+    ]  # fmt: skip
+    assert not model.layers[1].use_bias
+    assert kinds(model).count("BatchNormalization") == 1
+
+
+def test_speed_net_normalizes_after_pooling():
+    X = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    fitted = SpeedNet(epochs=1, random_state=0).fit(X, np.arange(20) % 2)
+    found = kinds(fitted.model_)
+    assert found.count("BatchNormalization") == 8  # with that of the pixels
+    before = [found[place - 1] for place, kind in enumerate(found) if kind == "BatchNormalization"]
+    assert before == ["InputLayer", "Conv2D", *["MaxPooling2D", "Conv2D"] * 3]
 
 
 def test_pools_pad_odd_sizes():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn.image.layers import FusedBatchNormalization
+from skcnn.image.layers import FusedBatchNormalization, gelu
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)
@@ -67,3 +67,25 @@ def test_predictions_use_keras_operations():
     layers = [FusedBatchNormalization(), keras.layers.BatchNormalization()]
     one, other = (layer(IMAGES, training=False) for layer in layers)
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-6), ("bfloat16", 2**-8)])
+def test_gelu_and_its_gradient_are_exact_to_rounding(dtype, error):
+    values = tf.cast(np.linspace(-12, 12, 4801), dtype)
+    exact = tf.cast(values, tf.float64)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([values, exact])
+        found, expected = gelu(values), keras.activations.gelu(exact)
+    for one, other in (
+        (found, expected),
+        (tape.gradient(found, values), tape.gradient(expected, exact)),
+    ):
+        assert one.dtype == dtype
+        np.testing.assert_allclose(tf.cast(one, tf.float64), other, rtol=error, atol=1e-6)
+
+
+def test_gelu_is_written_to_files_as_that_of_keras():
+    layer = keras.layers.Activation(gelu)
+    assert layer.get_config()["activation"] == "gelu"
+    loaded = keras.layers.Activation.from_config(layer.get_config())
+    assert loaded.activation is keras.activations.gelu

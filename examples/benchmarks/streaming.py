@@ -1,9 +1,10 @@
 """Rate and peak memory of a fit from memory, from a memory-mapped file and from image files.
 
 The same images in each way, each in a process of its own: images a second of the first epoch, and
-of the others, and the peak memory beyond that of a fit of a few images. Beside them the same network
-in plain Keras on the same folder, read by ``image_dataset_from_directory``. Their pixels, by default
-590 MB, are more than skcnn keeps of image files in memory (512 MB). Reads a folder of images, from which it makes others of 300 to 600 pixels::
+of the others, and the peak memory beyond that of a fit of a few images. Beside them the same
+network in plain Keras on the same folder, read by ``image_dataset_from_directory``. Their pixels,
+by default 590 MB, are more than skcnn keeps of image files in memory (512 MB). Reads a folder of
+images, from which it makes others of 300 to 600 pixels::
 
     python examples/benchmarks/streaming.py FOLDER [--images 12000] [--size 128] [--epochs 3]
 """

@@ -23,8 +23,8 @@ from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..base import KerasEstimator
 from .augmentation import ImageAugmenter
 from .inputs import ImageInputs
-from .networks import build_network, set_standardization
-from .notation import canonical, n_weighted, parse
+from .networks import build_network, set_standardization, spelled_out
+from .notation import n_weighted, parse
 from .pixels import channel_statistics, pixel_range
 
 Array = NDArray[Any]
@@ -195,8 +195,7 @@ class ImageEstimator(
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
         head = self._head
         return {
-            # Canonical, so that different spellings share a compiled network.
-            "architecture": canonical(parse(self.architecture)),
+            "architecture": spelled_out(self.architecture, self.batch_norm),
             "input_shape": self.input_shape_,
             "n_outputs": head.n_outputs,
             "activation": head.activation,
@@ -207,7 +206,7 @@ class ImageEstimator(
     def _training_params(self) -> dict[str, Any]:
         params = super()._training_params()
         if "architecture" in params:  # not fixed by a preset
-            params["architecture"] = canonical(parse(self.architecture))
+            params["architecture"] = spelled_out(self.architecture, self.batch_norm)
         return params
 
     def _choose_precision(self, X: Array) -> str:

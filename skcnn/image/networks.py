@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._keras import keras
 from .._training.network import check_size
 from .._training.optimizers import HIDDEN_LAYER, OUTPUT_LAYERS
-from .layers import FusedBatchNormalization
+from .layers import FusedBatchNormalization, gelu
 from .notation import (
     ACTIVATIONS,
     Conv,
@@ -22,6 +22,7 @@ from .notation import (
     Pool,
     Residual,
     Simple,
+    canonical,
     parse,
 )
 
@@ -109,6 +110,36 @@ def set_standardization(
     model.get_layer("standardize").set_weights([mean, variance])
 
 
+def spelled_out(architecture: str, batch_norm: bool) -> str:
+    """Return the canonical spelling, so that different spellings share a compiled network.
+
+    With `batch_norm` a convolution and pooling are normalized after the pooling, where there are a
+    quarter of the values. :func:`build_network` puts the normalizations that are missing directly
+    after a convolution, which files of version 0.1 depend on.
+    """
+    layers = parse(architecture)
+    return canonical(_normalized_after_pooling(layers) if batch_norm else layers)
+
+
+def _normalized_after_pooling(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Put BN between pooling and activation where a convolution precedes them."""
+    made: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Simple) and layer.name in ACTIVATIONS and _pools_convolution(made):
+            made.append(Simple("BN"))
+        if isinstance(layer, Residual):
+            made.append(Residual(_normalized_after_pooling(layer.body)))
+        else:
+            made.append(layer)
+    return tuple(made)
+
+
+def _pools_convolution(layers: list[Layer]) -> bool:
+    """Return whether the last layers are a convolution and pooling."""
+    pooled = list(itertools.takewhile(lambda layer: isinstance(layer, Pool), reversed(layers)))
+    return bool(pooled) and isinstance([None, *layers][-1 - len(pooled)], Conv)
+
+
 class _Builder:
     """Add layers to a functional model and number their names.
 
@@ -128,10 +159,10 @@ class _Builder:
         return f"{kind}_{self.counts[kind]}"
 
     def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
-        for layer, follower in zip_longest(layers, layers[1:]):
+        for place, layer in enumerate(layers, 1):
             match layer:
                 case Conv():
-                    x = self.convolution(x, layer, followed_by_norm=follower == Simple("BN"))
+                    x = self.convolution(x, layer, _is_normalized(layers[place:]))
                 case Pool(name, size):
                     x = POOL_LAYERS[name](
                         size,
@@ -157,15 +188,16 @@ class _Builder:
                         data_format="channels_last", name=self.name("gap"), dtype=self.dtype
                     )(x)
                 case Simple(name):
+                    activation = gelu if self.fused and name == "GELU" else ACTIVATIONS[name]
                     x = keras.layers.Activation(
-                        ACTIVATIONS[name], name=self.name(name.lower()), dtype=self.dtype
+                        activation, name=self.name(name.lower()), dtype=self.dtype
                     )(x)
         return x
 
     def convolution(
-        self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
+        self, x: keras.KerasTensor, layer: Conv, is_normalized: bool
     ) -> keras.KerasTensor:
-        add_norm = self.batch_norm and not followed_by_norm
+        add_norm = self.batch_norm and not is_normalized
         strides = layer.strides
         if self.fused and layer.kernel_size == 1 and strides > 1:
             x, strides = self.subsample(x, strides), 1
@@ -175,7 +207,7 @@ class _Builder:
             strides=strides,
             padding="same",
             data_format="channels_last",
-            use_bias=not (add_norm or followed_by_norm),  # redundant before a normalization
+            use_bias=not (add_norm or is_normalized),  # redundant before a normalization
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
             dtype="float32" if _one_column(x, strides) else self.dtype,
@@ -229,7 +261,7 @@ class _Builder:
         if y.shape != x.shape:
             strides = math.prod(_strides(layer) for layer in body)
             projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
-            x = self.convolution(x, projection, followed_by_norm=False)
+            x = self.convolution(x, projection, is_normalized=False)
         return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
 
 
@@ -259,10 +291,10 @@ class _Size:
         self.add_dense(self.add_sequence(layers[:-1], shape), n_outputs)
 
     def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-        for layer, follower in zip_longest(layers, layers[1:]):
+        for place, layer in enumerate(layers, 1):
             match layer:
                 case Conv():
-                    shape = self.add_convolution(layer, shape, follower == Simple("BN"))
+                    shape = self.add_convolution(layer, shape, _is_normalized(layers[place:]))
                 case Dense(units):
                     shape = self.add_dense(shape, units)
                 case Residual(body):
@@ -278,13 +310,13 @@ class _Size:
         return shape
 
     def add_convolution(
-        self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
+        self, layer: Conv, shape: tuple[int, ...], is_normalized: bool
     ) -> tuple[int, ...]:
         kernel = layer.kernel_size**2 * shape[-1] * layer.filters
-        add_norm = self.batch_norm and not followed_by_norm
+        add_norm = self.batch_norm and not is_normalized
         if self.fused and layer.kernel_size == 1 < layer.strides:
             self.add(0)
-        self.add(kernel + layer.filters * (not (add_norm or followed_by_norm)))
+        self.add(kernel + layer.filters * (not (add_norm or is_normalized)))
         if add_norm:
             self.add(4 * layer.filters)
         return (*_divided(shape, layer.strides)[:-1], layer.filters)
@@ -302,6 +334,11 @@ class _Size:
             self.add_convolution(Conv(made[-1], 1, strides), shape, False)
         self.add(0)
         return made
+
+
+def _is_normalized(followers: tuple[Layer, ...]) -> bool:
+    """Return whether BN follows a convolution, directly or after pooling."""
+    return next((each for each in followers if not isinstance(each, Pool)), None) == Simple("BN")
 
 
 def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
