@@ -102,6 +102,10 @@ def test_parse_reads_every_token():
         ("RES CONV-8 -> FCS", 4, "expected '[' after RES"),
         ("CONV-8 ->\nCONX-8 -> FCS", 0, "did you mean CONV-m?"),
         ("CONV-² -> FCS", 5, "expected the number of filters"),
+        ("CONV-8:VALUE -> FCS", 7, "expected the kernel size"),
+        ("POOL:VALIDITY -> FCS", 10, "expected '->' or the end"),
+        ("POOL:3 -> FCS", 4, "expected '->' or the end"),
+        ("RES[CONV-8 -> POOL:VALID] -> FCS", 14, "not allowed in RES"),
     ],
 )
 def test_parse_error_points_at_the_mistake(text, column, expected):
@@ -122,10 +126,13 @@ image_layers = st.recursive(
     lambda layer: st.builds(Residual, st.lists(layer, min_size=1, max_size=4).map(tuple)),
     max_leaves=8,
 )
+valid_layers = st.builds(
+    Conv, st.integers(1, 100_000), st.integers(1, 99), st.integers(1, 99), st.booleans()
+) | st.builds(Pool, st.sampled_from(["POOL", "AVGPOOL"]), st.integers(1, 99), st.booleans())
 vector_layers = simple | st.builds(Dense, st.integers(1, 100_000))
 networks = st.builds(
     lambda image, gap, vector: (*image, *gap, *vector, Simple("FCS")),
-    st.lists(image_layers, max_size=8),
+    st.lists(image_layers | valid_layers, max_size=8),
     st.sampled_from([(), (Simple("GAP"),)]),
     st.lists(vector_layers, max_size=4),
 )
@@ -155,6 +162,7 @@ tokens = st.sampled_from(
         "/",
         "9",
         "0.5",
+        ":valid",
         "DROPOUT-0.5",
         "INPUT",
     ]
@@ -249,6 +257,27 @@ def test_speed_net_normalizes_after_pooling():
     assert found.count("BatchNormalization") == 8  # with that of the pixels
     before = [found[place - 1] for place, kind in enumerate(found) if kind == "BatchNormalization"]
     assert before == ["InputLayer", "Conv2D", *["MaxPooling2D", "Conv2D"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        ("CONV-4:2:VALID", (32, 31), (31, 30)),
+        ("CONV-4/2:valid", (9, 6), (4, 2)),
+        ("CONV-4:5:VALID", (4, 9), (4, 9)),  # smaller than the kernel
+        ("POOL:VALID", (31, 8), (15, 4)),
+        ("AVGPOOL-3:VALID", (8, 3), (2, 1)),
+        ("POOL-3:VALID", (2, 7), (1, 3)),
+        ("CONV-4:2", (32, 31), (32, 31)),
+        ("POOL", (31, 8), (16, 4)),
+    ],
+)
+def test_valid_layers_are_not_padded(layer, shape, expected):
+    model = build(f"{layer} -> FCS", (*shape, 3))
+    assert model.layers[1].output.shape[1:3] == expected
+    size = _Size(False, False)
+    size.add_network(parse(f"{layer} -> FCS"), (*shape, 3), 3, False)
+    assert size.n_parameters == model.count_params()
 
 
 def test_pools_pad_odd_sizes():

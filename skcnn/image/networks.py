@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections import Counter
@@ -166,7 +167,7 @@ class _Builder:
                 case Pool(name, size):
                     x = POOL_LAYERS[name](
                         size,
-                        padding="same",
+                        padding=_padding(layer, x.shape[1:]),
                         data_format="channels_last",
                         name=self.name(name.lower()),
                         dtype=self.dtype,
@@ -198,19 +199,18 @@ class _Builder:
         self, x: keras.KerasTensor, layer: Conv, is_normalized: bool
     ) -> keras.KerasTensor:
         add_norm = self.batch_norm and not is_normalized
-        strides = layer.strides
-        if self.fused and layer.kernel_size == 1 and strides > 1:
-            x, strides = self.subsample(x, strides), 1
+        if self.fused and layer.kernel_size == 1 and layer.strides > 1:
+            x, layer = self.subsample(x, layer.strides), dataclasses.replace(layer, strides=1)
         x = keras.layers.Conv2D(
             layer.filters,
             layer.kernel_size,
-            strides=strides,
-            padding="same",
+            strides=layer.strides,
+            padding=_padding(layer, x.shape[1:]),
             data_format="channels_last",
             use_bias=not (add_norm or is_normalized),  # redundant before a normalization
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
-            dtype="float32" if _one_column(x, strides) else self.dtype,
+            dtype="float32" if _has_one_column(layer, x.shape[1:]) else self.dtype,
         )(x)
         return self.normalization(x) if add_norm else x
 
@@ -304,7 +304,7 @@ class _Size:
                 case _:
                     self.add(0)
             if isinstance(layer, Pool):
-                shape = _divided(shape, layer.size)
+                shape = _output_shape(layer, shape)
             elif layer == Simple("GAP"):
                 shape = shape[-1:]
         return shape
@@ -319,7 +319,7 @@ class _Size:
         self.add(kernel + layer.filters * (not (add_norm or is_normalized)))
         if add_norm:
             self.add(4 * layer.filters)
-        return (*_divided(shape, layer.strides)[:-1], layer.filters)
+        return (*_output_shape(layer, shape)[:-1], layer.filters)
 
     def add_dense(self, shape: tuple[int, ...], units: int) -> tuple[int, ...]:
         if len(shape) > 1:
@@ -341,17 +341,32 @@ def _is_normalized(followers: tuple[Layer, ...]) -> bool:
     return next((each for each in followers if not isinstance(each, Pool)), None) == Simple("BN")
 
 
-def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
-    return (*(-(-side // strides) for side in shape[:-1]), shape[-1])
+def _kernel_and_strides(layer: Conv | Pool) -> tuple[int, int]:
+    if isinstance(layer, Pool):
+        return layer.size, layer.size
+    return layer.kernel_size, layer.strides
 
 
-def _one_column(x: keras.KerasTensor, strides: int) -> bool:
+def _padding(layer: Conv | Pool, shape: tuple[int, ...]) -> str:
+    """Return the padding in Keras; images that are smaller than the kernel are padded always."""
+    is_large = min(shape[:-1]) >= _kernel_and_strides(layer)[0]
+    return "valid" if layer.is_valid and is_large else "same"
+
+
+def _output_shape(layer: Conv | Pool, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the output, with the channels of the input."""
+    kernel, strides = _kernel_and_strides(layer)
+    lost = kernel - 1 if _padding(layer, shape) == "valid" else 0
+    return (*(-(-(side - lost) // strides) for side in shape[:-1]), shape[-1])
+
+
+def _has_one_column(layer: Conv, shape: tuple[int, ...]) -> bool:
     """Return whether the outputs of a strided convolution are one pixel wide.
 
     TensorFlow computes those incorrectly in bfloat16: if the stride exceeds the width, the filter
     gradient reads uninitialized memory; if it equals the width, some outputs are wrong.
     """
-    return strides > 1 and x.shape[2] <= strides
+    return layer.strides > 1 and _output_shape(layer, shape)[1] == 1
 
 
 def _strides(layer: Layer) -> int:
