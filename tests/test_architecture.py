@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._training.network import MAX_BUILT_LAYERS
-from skcnn.image.networks import _Size, build_network, set_standardization, spelled_out
+from skcnn.image.networks import _Size, build_network, set_standardization
 from skcnn.image.notation import Conv, Dense, Dropout, Pool, Residual, Simple, canonical, parse
 
 PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
@@ -102,10 +102,6 @@ def test_parse_reads_every_token():
         ("RES CONV-8 -> FCS", 4, "expected '[' after RES"),
         ("CONV-8 ->\nCONX-8 -> FCS", 0, "did you mean CONV-m?"),
         ("CONV-² -> FCS", 5, "expected the number of filters"),
-        ("CONV-8:VALUE -> FCS", 7, "expected the kernel size"),
-        ("POOL:VALIDITY -> FCS", 10, "expected '->' or the end"),
-        ("POOL:3 -> FCS", 4, "expected '->' or the end"),
-        ("RES[CONV-8 -> POOL:VALID] -> FCS", 14, "not allowed in RES"),
     ],
 )
 def test_parse_error_points_at_the_mistake(text, column, expected):
@@ -126,13 +122,10 @@ image_layers = st.recursive(
     lambda layer: st.builds(Residual, st.lists(layer, min_size=1, max_size=4).map(tuple)),
     max_leaves=8,
 )
-valid_layers = st.builds(
-    Conv, st.integers(1, 100_000), st.integers(1, 99), st.integers(1, 99), st.booleans()
-) | st.builds(Pool, st.sampled_from(["POOL", "AVGPOOL"]), st.integers(1, 99), st.booleans())
 vector_layers = simple | st.builds(Dense, st.integers(1, 100_000))
 networks = st.builds(
     lambda image, gap, vector: (*image, *gap, *vector, Simple("FCS")),
-    st.lists(image_layers | valid_layers, max_size=8),
+    st.lists(image_layers, max_size=8),
     st.sampled_from([(), (Simple("GAP"),)]),
     st.lists(vector_layers, max_size=4),
 )
@@ -162,7 +155,6 @@ tokens = st.sampled_from(
         "/",
         "9",
         "0.5",
-        ":valid",
         "DROPOUT-0.5",
         "INPUT",
     ]
@@ -203,81 +195,6 @@ def test_batch_norm_follows_each_convolution_once():
     once = kinds(build("CONV-4 -> BN -> RELU -> FCS", batch_norm=True))
     assert once.count("BatchNormalization") == 1
     assert "BatchNormalization" not in kinds(build("CONV-4 -> RELU -> FCS"))
-
-
-@pytest.mark.parametrize(
-    ("text", "spelled"),
-    [
-        ("conv-8 -> POOL -> RELU -> FCS", "CONV-8 -> POOL -> BN -> RELU -> FCS"),
-        (
-            "CONV-8 -> POOL -> AVGPOOL-3 -> GELU -> FCS",
-            "CONV-8 -> POOL -> AVGPOOL-3 -> BN -> GELU -> FCS",
-        ),
-        ("RES[CONV-8 -> POOL -> RELU] -> FCS", "RES[CONV-8 -> POOL -> BN -> RELU] -> FCS"),
-        *(
-            (text, text)
-            for text in (
-                "CONV-8 -> RELU -> POOL -> RELU -> FCS",
-                "CONV-8 -> POOL -> BN -> RELU -> FCS",
-                "CONV-8 -> POOL -> CONV-8 -> FCS",
-                "CONV-8 -> BN -> POOL -> RELU -> FCS",
-                "POOL -> RELU -> FCS",
-                "RELU -> FCS",
-            )
-        ),
-    ],
-)
-def test_batch_norm_comes_after_pooling_and_before_its_activation(text, spelled):
-    assert spelled_out(text, batch_norm=True) == spelled
-    assert spelled_out(spelled, batch_norm=True) == spelled
-    assert spelled_out(text, batch_norm=False) == canonical(parse(text))
-
-
-@given(networks, st.booleans())
-def test_spelling_out_adds_at_most_a_norm_for_each_convolution(layers, batch_norm):
-    spelled = spelled_out(canonical(layers), batch_norm)
-    assert spelled_out(spelled, batch_norm) == spelled
-    given = str(spelled).count("BN") - canonical(layers).count("BN")
-    assert 0 <= given <= batch_norm * canonical(layers).count("CONV")
-
-
-def test_convolutions_that_are_normalized_after_pooling_have_neither_bias_nor_another_norm():
-    model = build("CONV-4 -> POOL -> BN -> RELU -> FCS", batch_norm=True)
-    assert kinds(model)[:5] == [
-        "InputLayer", "Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"
-    ]  # fmt: skip
-    assert not model.layers[1].use_bias
-    assert kinds(model).count("BatchNormalization") == 1
-
-
-def test_speed_net_normalizes_after_pooling():
-    X = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
-    fitted = SpeedNet(epochs=1, random_state=0).fit(X, np.arange(20) % 2)
-    found = kinds(fitted.model_)
-    assert found.count("BatchNormalization") == 8  # with that of the pixels
-    before = [found[place - 1] for place, kind in enumerate(found) if kind == "BatchNormalization"]
-    assert before == ["InputLayer", "Conv2D", *["MaxPooling2D", "Conv2D"] * 3]
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "expected"),
-    [
-        ("CONV-4:2:VALID", (32, 31), (31, 30)),
-        ("CONV-4/2:valid", (9, 6), (4, 2)),
-        ("CONV-4:5:VALID", (4, 9), (4, 9)),  # smaller than the kernel
-        ("POOL:VALID", (31, 8), (15, 4)),
-        ("AVGPOOL-3:VALID", (8, 3), (2, 1)),
-        ("POOL-3:VALID", (2, 7), (1, 3)),
-        ("CONV-4:2", (32, 31), (32, 31)),
-        ("POOL", (31, 8), (16, 4)),
-    ],
-)
-def test_valid_layers_are_not_padded(layer, shape, expected):
-    model = build(f"{layer} -> FCS", (*shape, 3))
-    assert model.layers[1].output.shape[1:3] == expected
-    size = _Size(False, False)
-    size.add_network(parse(f"{layer} -> FCS"), (*shape, 3), 3, False)
-    assert size.n_parameters == model.count_params()
 
 
 def test_pools_pad_odd_sizes():

@@ -11,7 +11,8 @@ from sklearn.utils import check_random_state
 
 from .._keras import keras
 from .._training.network import draw_seeds, draw_weights, seed_variables
-from .networks import build_network, spelled_out
+from .networks import build_network
+from .notation import canonical, parse
 from .presets import ARCHITECTURES
 from .sizes import check_sides
 
@@ -84,7 +85,7 @@ def build_model(
     shape = meta["X_shape_"][1:]
     image_shape = _image_shape(shape, input_shape)
     network = build_network(
-        architecture=spelled_out(ARCHITECTURES.get(architecture, architecture), batch_norm),
+        architecture=canonical(parse(ARCHITECTURES.get(architecture, architecture))),
         input_shape=image_shape,
         n_outputs=n_outputs,
         batch_norm=batch_norm,

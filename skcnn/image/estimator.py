@@ -23,8 +23,8 @@ from .._typing import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..base import KerasEstimator
 from .augmentation import ImageAugmenter
 from .inputs import ImageInputs
-from .networks import build_network, set_standardization, spelled_out
-from .notation import n_weighted, parse
+from .networks import build_network, set_standardization
+from .notation import canonical, n_weighted, parse
 from .pixels import channel_statistics, pixel_range
 
 Array = NDArray[Any]
@@ -195,7 +195,8 @@ class ImageEstimator(
     def _network_arguments(self, X: Any, y: Any) -> dict[str, Any]:
         head = self._head
         return {
-            "architecture": spelled_out(self.architecture, self.batch_norm),
+            # Canonical, so that different spellings share a compiled network.
+            "architecture": canonical(parse(self.architecture)),
             "input_shape": self.input_shape_,
             "n_outputs": head.n_outputs,
             "activation": head.activation,
@@ -206,7 +207,7 @@ class ImageEstimator(
     def _training_params(self) -> dict[str, Any]:
         params = super()._training_params()
         if "architecture" in params:  # not fixed by a preset
-            params["architecture"] = spelled_out(self.architecture, self.batch_norm)
+            params["architecture"] = canonical(parse(self.architecture))
         return params
 
     def _choose_precision(self, X: Array) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import math
 from collections import Counter
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from .notation import (
     Pool,
     Residual,
     Simple,
-    canonical,
     parse,
 )
 
@@ -111,36 +109,6 @@ def set_standardization(
     model.get_layer("standardize").set_weights([mean, variance])
 
 
-def spelled_out(architecture: str, batch_norm: bool) -> str:
-    """Return the canonical spelling, so that different spellings share a compiled network.
-
-    With `batch_norm` a convolution and pooling are normalized after the pooling, where there are a
-    quarter of the values. :func:`build_network` puts the normalizations that are missing directly
-    after a convolution, which files of version 0.1 depend on.
-    """
-    layers = parse(architecture)
-    return canonical(_normalized_after_pooling(layers) if batch_norm else layers)
-
-
-def _normalized_after_pooling(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Put BN between pooling and activation where a convolution precedes them."""
-    made: list[Layer] = []
-    for layer in layers:
-        if isinstance(layer, Simple) and layer.name in ACTIVATIONS and _pools_convolution(made):
-            made.append(Simple("BN"))
-        if isinstance(layer, Residual):
-            made.append(Residual(_normalized_after_pooling(layer.body)))
-        else:
-            made.append(layer)
-    return tuple(made)
-
-
-def _pools_convolution(layers: list[Layer]) -> bool:
-    """Return whether the last layers are a convolution and pooling."""
-    pooled = list(itertools.takewhile(lambda layer: isinstance(layer, Pool), reversed(layers)))
-    return bool(pooled) and isinstance([None, *layers][-1 - len(pooled)], Conv)
-
-
 class _Builder:
     """Add layers to a functional model and number their names.
 
@@ -160,14 +128,14 @@ class _Builder:
         return f"{kind}_{self.counts[kind]}"
 
     def apply(self, x: keras.KerasTensor, layers: tuple[Layer, ...]) -> keras.KerasTensor:
-        for place, layer in enumerate(layers, 1):
+        for layer, follower in zip_longest(layers, layers[1:]):
             match layer:
                 case Conv():
-                    x = self.convolution(x, layer, _is_normalized(layers[place:]))
+                    x = self.convolution(x, layer, followed_by_norm=follower == Simple("BN"))
                 case Pool(name, size):
                     x = POOL_LAYERS[name](
                         size,
-                        padding=_padding(layer, x.shape[1:]),
+                        padding="same",
                         data_format="channels_last",
                         name=self.name(name.lower()),
                         dtype=self.dtype,
@@ -196,21 +164,22 @@ class _Builder:
         return x
 
     def convolution(
-        self, x: keras.KerasTensor, layer: Conv, is_normalized: bool
+        self, x: keras.KerasTensor, layer: Conv, *, followed_by_norm: bool
     ) -> keras.KerasTensor:
-        add_norm = self.batch_norm and not is_normalized
-        if self.fused and layer.kernel_size == 1 and layer.strides > 1:
-            x, layer = self.subsample(x, layer.strides), dataclasses.replace(layer, strides=1)
+        add_norm = self.batch_norm and not followed_by_norm
+        strides = layer.strides
+        if self.fused and layer.kernel_size == 1 and strides > 1:
+            x, strides = self.subsample(x, strides), 1
         x = keras.layers.Conv2D(
             layer.filters,
             layer.kernel_size,
-            strides=layer.strides,
-            padding=_padding(layer, x.shape[1:]),
+            strides=strides,
+            padding="same",
             data_format="channels_last",
-            use_bias=not (add_norm or is_normalized),  # redundant before a normalization
+            use_bias=not (add_norm or followed_by_norm),  # redundant before a normalization
             kernel_initializer=keras.initializers.GlorotUniform(seed=0),
             name=self.name("conv"),
-            dtype="float32" if _has_one_column(layer, x.shape[1:]) else self.dtype,
+            dtype="float32" if _one_column(x, strides) else self.dtype,
         )(x)
         return self.normalization(x) if add_norm else x
 
@@ -261,7 +230,7 @@ class _Builder:
         if y.shape != x.shape:
             strides = math.prod(_strides(layer) for layer in body)
             projection = Conv(y.shape[-1], kernel_size=1, strides=strides)
-            x = self.convolution(x, projection, is_normalized=False)
+            x = self.convolution(x, projection, followed_by_norm=False)
         return keras.layers.Add(name=self.name("add"), dtype=self.dtype)([x, y])
 
 
@@ -291,10 +260,10 @@ class _Size:
         self.add_dense(self.add_sequence(layers[:-1], shape), n_outputs)
 
     def add_sequence(self, layers: tuple[Layer, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-        for place, layer in enumerate(layers, 1):
+        for layer, follower in zip_longest(layers, layers[1:]):
             match layer:
                 case Conv():
-                    shape = self.add_convolution(layer, shape, _is_normalized(layers[place:]))
+                    shape = self.add_convolution(layer, shape, follower == Simple("BN"))
                 case Dense(units):
                     shape = self.add_dense(shape, units)
                 case Residual(body):
@@ -304,22 +273,22 @@ class _Size:
                 case _:
                     self.add(0)
             if isinstance(layer, Pool):
-                shape = _output_shape(layer, shape)
+                shape = _divided(shape, layer.size)
             elif layer == Simple("GAP"):
                 shape = shape[-1:]
         return shape
 
     def add_convolution(
-        self, layer: Conv, shape: tuple[int, ...], is_normalized: bool
+        self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
     ) -> tuple[int, ...]:
         kernel = layer.kernel_size**2 * shape[-1] * layer.filters
-        add_norm = self.batch_norm and not is_normalized
+        add_norm = self.batch_norm and not followed_by_norm
         if self.fused and layer.kernel_size == 1 < layer.strides:
             self.add(0)
-        self.add(kernel + layer.filters * (not (add_norm or is_normalized)))
+        self.add(kernel + layer.filters * (not (add_norm or followed_by_norm)))
         if add_norm:
             self.add(4 * layer.filters)
-        return (*_output_shape(layer, shape)[:-1], layer.filters)
+        return (*_divided(shape, layer.strides)[:-1], layer.filters)
 
     def add_dense(self, shape: tuple[int, ...], units: int) -> tuple[int, ...]:
         if len(shape) > 1:
@@ -336,37 +305,17 @@ class _Size:
         return made
 
 
-def _is_normalized(followers: tuple[Layer, ...]) -> bool:
-    """Return whether BN follows a convolution, directly or after pooling."""
-    return next((each for each in followers if not isinstance(each, Pool)), None) == Simple("BN")
+def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:
+    return (*(-(-side // strides) for side in shape[:-1]), shape[-1])
 
 
-def _kernel_and_strides(layer: Conv | Pool) -> tuple[int, int]:
-    if isinstance(layer, Pool):
-        return layer.size, layer.size
-    return layer.kernel_size, layer.strides
-
-
-def _padding(layer: Conv | Pool, shape: tuple[int, ...]) -> str:
-    """Return the padding in Keras; images that are smaller than the kernel are padded always."""
-    is_large = min(shape[:-1]) >= _kernel_and_strides(layer)[0]
-    return "valid" if layer.is_valid and is_large else "same"
-
-
-def _output_shape(layer: Conv | Pool, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of the output, with the channels of the input."""
-    kernel, strides = _kernel_and_strides(layer)
-    lost = kernel - 1 if _padding(layer, shape) == "valid" else 0
-    return (*(-(-(side - lost) // strides) for side in shape[:-1]), shape[-1])
-
-
-def _has_one_column(layer: Conv, shape: tuple[int, ...]) -> bool:
+def _one_column(x: keras.KerasTensor, strides: int) -> bool:
     """Return whether the outputs of a strided convolution are one pixel wide.
 
     TensorFlow computes those incorrectly in bfloat16: if the stride exceeds the width, the filter
     gradient reads uninitialized memory; if it equals the width, some outputs are wrong.
     """
-    return layer.strides > 1 and _output_shape(layer, shape)[1] == 1
+    return strides > 1 and x.shape[2] <= strides
 
 
 def _strides(layer: Layer) -> int:

@@ -27,36 +27,29 @@ MAX_SIZE = 100_000
 MAX_DEPTH = 20
 
 
-# Suffix of layers without padding.
-VALID = ":VALID"
-
-
 @dataclass(frozen=True)
 class Conv:
-    """Convolution, padded to the size of its input unless `is_valid`."""
+    """Convolution with "same" padding."""
 
     filters: int
     kernel_size: int = 3
     strides: int = 1
-    is_valid: bool = False
 
     def __str__(self) -> str:
         kernel = f":{self.kernel_size}" if self.kernel_size != 3 else ""
         strides = f"/{self.strides}" if self.strides != 1 else ""
-        return f"CONV-{self.filters}{kernel}{strides}{VALID * self.is_valid}"
+        return f"CONV-{self.filters}{kernel}{strides}"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Max or average pooling; odd sizes are padded, or cut off if `is_valid`."""
+    """Max or average pooling; the last row and column of odd sizes are padded."""
 
     name: str
     size: int = 2
-    is_valid: bool = False
 
     def __str__(self) -> str:
-        size = f"-{self.size}" if self.size != 2 else ""
-        return f"{self.name}{size}{VALID * self.is_valid}"
+        return self.name if self.size == 2 else f"{self.name}-{self.size}"
 
 
 @dataclass(frozen=True)
@@ -253,10 +246,9 @@ class _Parser:
         if name == "CONV":
             self.dash("the number of filters after CONV")
             filters = self.number("the number of filters")
-            has_kernel = not self.is_valid() and self.follows(":")
-            kernel = self.number("the kernel size", high=99) if has_kernel else 3
+            kernel = self.number("the kernel size", high=99) if self.follows(":") else 3
             strides = self.number("the stride", high=99) if self.follows("/") else 1
-            return Conv(filters, kernel, strides, self.follows_valid())
+            return Conv(filters, kernel, strides)
         if name == "FC":
             self.dash("the number of units after FC")
             return Dense(self.number("the number of units"))
@@ -265,20 +257,12 @@ class _Parser:
             return Dropout(self.rate())
         if name in POOLS:
             size = self.number("the pool size", high=99) if self.dashed() else 2
-            return Pool(name, size, self.follows_valid())
+            return Pool(name, size)
         return Simple(name)
 
     def follows(self, character: str) -> bool:
         found = self.text.startswith(character, self.position)
         self.position += found
-        return found
-
-    def is_valid(self) -> bool:
-        return self.text[self.position :][: len(VALID)].upper() == VALID
-
-    def follows_valid(self) -> bool:
-        found = self.is_valid()
-        self.position += len(VALID) * found
         return found
 
     def dashed(self) -> bool:
@@ -323,8 +307,6 @@ def check_body(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
     for layer, start in placed:
         if isinstance(layer, Dense) or layer in (Simple("GAP"), Simple("FCS")):
             parser.fail(f"{layer} is not allowed in RES[...], whose output is an image", start)
-        if isinstance(layer, Conv | Pool) and layer.is_valid:
-            parser.fail(f"{layer} is not allowed in RES[...], as its sizes would not fit", start)
 
 
 def check_order(placed: list[tuple[Layer, int]], parser: _Parser) -> None:

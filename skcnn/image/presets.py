@@ -767,8 +767,8 @@ class SpeedNet(Preset):
 
     The defaults of `epochs` and `label_smoothing` are those of airbench94 [1]_. The architecture
     is fixed:
-    ``CONV-24:2:VALID -> GELU -> CONV-64 -> POOL:VALID -> GELU -> CONV-64 -> GELU
-    -> [CONV-256 -> POOL:VALID -> GELU -> CONV-256 -> GELU]*2 -> POOL-3:VALID -> FCS``.
+    ``CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU
+    -> [CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS``.
 
     Unlike in airbench94 the first layer is learned, not computed from the patches of the images,
     and a batch is of 128 images, not 1,024. Its flips and shifts, in `augmentation` and in
@@ -956,8 +956,8 @@ class SpeedNet(Preset):
     """
 
     architecture = (
-        "CONV-24:2:VALID -> GELU -> CONV-64 -> POOL:VALID -> GELU -> CONV-64 -> GELU -> "
-        "[CONV-256 -> POOL:VALID -> GELU -> CONV-256 -> GELU]*2 -> POOL-3:VALID -> FCS"
+        "CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU -> "
+        "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
     )
     _defaults: ClassVar[ClassifierParameters] = {"epochs": 10, "label_smoothing": 0.2}
 
