@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -197,6 +198,15 @@ def test_large_features_are_memory_mapped(net, monkeypatch, tmp_path):
     np.testing.assert_array_equal(clone(net).fit(X, Y).predict_proba(X_TEST), expected)
     assert [each["shape"] for each in mapped] == [(120, 32)]
     assert not list(tmp_path.iterdir())
+
+
+def test_features_that_do_not_fit_on_the_disk_are_refused(net, monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained, "FEATURES_IN_MEMORY", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    free = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", {str(tmp_path): free}.__getitem__)
+    with pytest.raises(OSError, match=r"features of 120 images take .* MB left; set the .* TMPDIR"):
+        net.fit(X, Y)
 
 
 def test_layer_decay_scales_the_learning_rate(net, backbone, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shutil
 import tempfile
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
@@ -369,8 +370,16 @@ class PretrainedTraining(_Part):
 
 def _empty_features(shape: tuple[int, ...], dtype: Any) -> Array:
     """Allocate an array in memory, or memory-mapped to a file that is deleted with it."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= FEATURES_IN_MEMORY:
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if n_bytes <= FEATURES_IN_MEMORY:
         return np.empty(shape, dtype)
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:  # writing to the array would kill the process
+        raise OSError(
+            f"the features of {shape[0]} images take {n_bytes / 1e6:.0f} MB, but {folder!r} has "
+            f"{free / 1e6:.0f} MB left; set the environment variable TMPDIR to another folder."
+        )
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, dtype, "w+", shape=shape)
 
