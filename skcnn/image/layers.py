@@ -9,22 +9,18 @@ from typing import Any
 from .._keras import keras, tf
 
 
-@tf.custom_gradient
-def _gelu(x: Any) -> Any:
-    value = tf.cast(x, tf.float32)
-    share = 0.5 + 0.5 * tf.math.erf(math.sqrt(0.5) * value)
-    density = math.sqrt(0.5 / math.pi) * tf.exp(-0.5 * tf.square(value))
-    slope = tf.cast(share + value * density, x.dtype)
-    return tf.cast(value * share, x.dtype), lambda upstream: upstream * slope
-
-
 def gelu(x: Any) -> Any:
     """Compute GELU in float32, with its derivative in closed form.
 
-    With its gradient it takes 0.5 of the time of Keras's in bfloat16, and 0.7 in float32 (2.6
+    With its gradient it takes 0.65 of the time of Keras's in bfloat16, and 0.76 in float32 (6.3
     million values). The name is that of Keras, so that networks are written to files as with it.
     """
-    return _gelu(x)
+    value = tf.cast(tf.stop_gradient(x), tf.float32)
+    share = 0.5 + 0.5 * tf.math.erf(math.sqrt(0.5) * value)
+    density = math.sqrt(0.5 / math.pi) * tf.exp(-0.5 * tf.square(value))
+    slope = tf.cast(share + value * density, x.dtype)
+    # Zero, with the gradient `slope`. TensorFlow would keep the graph of a tf.custom_gradient.
+    return tf.cast(value * share, x.dtype) + slope * (x - tf.stop_gradient(x))
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
