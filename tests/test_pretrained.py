@@ -205,9 +205,7 @@ def test_features_that_do_not_fit_on_the_disk_are_refused(net, monkeypatch, tmp_
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     free = shutil.disk_usage(tmp_path)._replace(free=10_000)
     monkeypatch.setattr(shutil, "disk_usage", {str(tmp_path): free}.__getitem__)
-    with pytest.raises(
-        OSError, match=r"of 120 images take .* MB left; set .* TMPDIR"
-    ):
+    with pytest.raises(OSError, match=r"of 120 images take .* MB left; set .* TMPDIR"):
         net.fit(X, Y)
 
 
