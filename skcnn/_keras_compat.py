@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
 from typing import Any
 
 from ._keras import BaseWrapper, keras, tf
@@ -9,6 +11,7 @@ from ._keras import BaseWrapper, keras, tf
 __all__ = [
     "MuonHooks",
     "averages",
+    "bind_gradient",
     "replace_model",
     "routed_callbacks",
     "routed_optimizer",
@@ -44,6 +47,23 @@ def skip_gradient_sum(optimizer: keras.optimizers.Optimizer) -> None:
     """
     if hasattr(optimizer, "_all_reduce_sum_gradients") and not tf.distribute.has_strategy():
         optimizer._all_reduce_sum_gradients = list
+
+
+def bind_gradient(output: Any) -> None:
+    """Keep the gradient of a `tf.custom_gradient` only as long as the graph of its output.
+
+    TensorFlow registers it for good, and with it all graphs around it. Optional: without it,
+    memory grows with every network that is compiled.
+    """
+    module = sys.modules.get("tensorflow.python.framework.ops")
+    entries = getattr(getattr(module, "gradient_registry", None), "_registry", {})
+    name = "" if tf.executing_eagerly() else output.op.get_attr("_gradient_op_type").decode()
+    entry = entries.get(name, {})
+    if "type" in entry:
+        gradient, graph = weakref.ref(entry["type"]), tf.compat.v1.get_default_graph()
+        graph.skcnn_gradients = [*getattr(graph, "skcnn_gradients", []), gradient()]
+        entry["type"] = lambda *arguments: gradient()(*arguments)
+        weakref.finalize(graph, entries.pop, name, None)
 
 
 def replace_model(

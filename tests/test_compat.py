@@ -6,6 +6,7 @@ import pkgutil
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ import tensorflow as tf
 from scikeras.wrappers import BaseWrapper
 
 import skcnn
-from skcnn import ImageClassifier, _compat, _keras_compat, load_digit_images
+from skcnn import ImageClassifier, Seq2SeqRNN, _compat, _keras_compat, load_digit_images
 from skcnn._environment import check_not_forked
 
 ROOT = Path(skcnn.__file__).parent
@@ -76,6 +77,10 @@ SYMBOLS = {
     "_apply_weight_decay": (lambda: keras.optimizers.Muon, "optimizer='muon'"),
     "_trainable_variables": (averaging_optimizer, "averages of weights"),
     "_model_variables_moving_average": (averaging_optimizer, "averages of weights"),
+    "_registry": (
+        lambda: sys.modules["tensorflow.python.framework.ops"].gradient_registry,
+        "memory of every compiled autoregressive network",
+    ),
     "_initialized": (
         lambda: sys.modules["tensorflow.python.eager.context"].context(),
         "the error in processes that were forked too late",
@@ -119,6 +124,19 @@ def test_without_the_sum_of_gradients(expected, monkeypatch):
         if "_all_reduce_sum_gradients" in vars(cls):
             monkeypatch.delattr(cls, "_all_reduce_sum_gradients")
     np.testing.assert_array_equal(net().fit(X, Y).predict_proba(X), expected)
+
+
+def test_without_the_registry_of_gradients(monkeypatch):
+    questions, answers = ["ab", "ba", "aab"], ["ba", "ab", "baa"]
+
+    def losses():
+        skcnn.clear_compiled()
+        net = Seq2SeqRNN(decoder="autoregressive", hidden_size=4, epochs=2, random_state=0)
+        return net.fit(questions, answers).history_["loss"]
+
+    expected = losses()
+    monkeypatch.setattr(_keras_compat, "sys", SimpleNamespace(modules={}))
+    assert losses() == expected
 
 
 def test_without_the_metric_of_a_scorer():
@@ -246,7 +264,8 @@ def test_each_private_symbol_is_in_the_table():
     own = OWN - {"_apply_weight_decay"}
     used = {name for path in COMPATIBILITY for name in private_uses(TREES[path], own)}
     hooks = {name for name in vars(_keras_compat.MuonHooks) if is_private(name)}
-    known = {*SYMBOLS, "tensorflow.python.eager.context", "keras.src.backend.config"}
+    modules = {"tensorflow.python.eager.context", "tensorflow.python.framework.ops"}
+    known = {*SYMBOLS, *modules, "keras.src.backend.config"}
     assert used | hooks | OVERRIDDEN | {"keras_home"} == known
 
 

@@ -26,7 +26,7 @@ from skcnn._training.network import MAX_FORWARDS, CompiledNetwork, Plan, seed_va
 from skcnn._training.optimizers import Muon
 from skcnn._training.pool import POOL, Forward, NetworkPool, forward
 from skcnn.image.networks import build_network
-from skcnn.sequence.networks import build_seq2seq
+from skcnn.sequence.networks import DECODERS, build_seq2seq
 
 X, Y = (data[:200] for data in load_digit_images(return_X_y=True))
 QUESTIONS, ANSWERS = make_arithmetic(55, operation="+", n_digits=1, random_state=0)
@@ -317,10 +317,17 @@ def test_fit_releases_its_data():
     assert fitted.predict(X).shape == Y.shape
 
 
-def test_cleared_networks_are_freed():
+@pytest.mark.parametrize(
+    ("estimator", "data"),
+    [
+        (net(architecture="CONV-3 -> GELU -> DROPOUT-0.1 -> FCS", weight_decay=0.1), (X, Y)),
+        *((seq(decoder=decoder), (QUESTIONS, ANSWERS)) for decoder in DECODERS),
+    ],
+)
+def test_cleared_networks_are_freed(estimator, data):
     forget()
     before = alive(tf.Graph)
-    net(architecture="CONV-3 -> GELU -> DROPOUT-0.1 -> FCS", weight_decay=0.1).fit(X, Y).predict(X)
+    estimator.fit(*data).predict(data[0])
     made = alive(tf.Graph)
     made = [made[key] for key in made.keys() - before.keys()]
     assert len(made) > 2

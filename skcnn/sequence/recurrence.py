@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._keras import tf
+from .._keras_compat import bind_gradient
 
 Tensor = Any
 Step = Callable[[Tensor, Tensor, list[Tensor]], list[Tensor]]
@@ -168,7 +169,9 @@ def recur(
 
         return [stored[0], *stored[n_cell : n_cell + attends]], gradient
 
-    return list(run(inputs, kernel, *state, *([keys] if attends else [])))
+    outputs = list(run(inputs, kernel, *state, *([keys] if attends else [])))
+    bind_gradient(outputs[0])
+    return outputs
 
 
 def _read(state: list[Tensor], n_cell: int) -> Tensor:
