@@ -256,6 +256,17 @@ def test_same_seed_gives_the_same_network(net):
     )
 
 
+@pytest.mark.parametrize("augmentation", [None, ImageAugmenter(width_shift_range=0.1)])
+def test_the_head_starts_from_the_frequencies_of_the_classes(net, augmentation):
+    net.set_params(frozen_epochs=1, trainable=0, augmentation=augmentation)
+    frequencies = np.bincount(Y)[5:] / len(Y)
+    for _ in range(2):  # the second time with the network of the first
+        untrained = clone(net).set_params(learning_rate=1e-9).fit(X, Y)
+        predicted = untrained.predict_proba(X_TEST)
+        np.testing.assert_allclose(predicted, np.tile(frequencies, (len(X_TEST), 1)), rtol=1e-4)
+        assert clone(net).set_params(learning_rate=0.1).fit(X, Y).predict_proba(X).max() > 0.5
+
+
 def test_nothing_to_train_is_refused(net):
     with pytest.raises(ValueError, match="frozen_epochs=0 and trainable=0 leave nothing"):
         net.set_params(frozen_epochs=0, trainable=0).fit(X, Y)
