@@ -327,7 +327,7 @@ def test_fit_releases_its_data():
 def test_cleared_networks_are_freed(estimator, data):
     forget()
     before = alive(tf.Graph)
-    estimator.fit(*data).predict(data[0])
+    clone(estimator).fit(*data).predict(data[0])
     made = alive(tf.Graph)
     made = [made[key] for key in made.keys() - before.keys()]
     assert len(made) > 2

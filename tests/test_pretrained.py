@@ -264,7 +264,8 @@ def test_the_head_starts_from_the_frequencies_of_the_classes(net, augmentation):
         untrained = clone(net).set_params(learning_rate=1e-9).fit(X, Y)
         predicted = untrained.predict_proba(X_TEST)
         np.testing.assert_allclose(predicted, np.tile(frequencies, (len(X_TEST), 1)), rtol=1e-4)
-        assert clone(net).set_params(learning_rate=0.1).fit(X, Y).predict_proba(X).max() > 0.5
+        trained = clone(net).set_params(learning_rate=0.1).fit(X, Y).predict_proba(X_TEST)
+        assert np.abs(trained - predicted).max() > 0.05
 
 
 def test_nothing_to_train_is_refused(net):
@@ -600,7 +601,9 @@ def test_grid_search(net, backbone, mobile):
         ],
         "trainable": [0, 1],
     }
-    search = GridSearchCV(net.set_params(epochs=1), grid, cv=2, error_score="raise").fit(X, Y)
+    search = GridSearchCV(
+        net.set_params(epochs=1, frozen_epochs=30), grid, cv=2, error_score="raise"
+    ).fit(X, Y)
     assert search.best_params_["backbone"].estimator is backbone
     assert cross_val_score(clone(net), X, Y, cv=2, error_score="raise").mean() > 0.3
     sizes = PretrainedClassifier(
