@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from marks import slow
 from PIL import Image
 from sklearn.base import clone
@@ -23,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 import skcnn
 from skcnn import ImageClassifier, ImageFeatures, LoadError, load, load_digit_images
 from skcnn.image import weights as weights_module
-from skcnn.image.backbones import BACKBONES, blocks_of
+from skcnn.image.backbones import BACKBONES, blocks_of, build_pretrained
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (5, 40, 33, 3), dtype=np.uint8)
@@ -142,6 +143,48 @@ def test_features_match_keras_applications(name, tmp_path):
     fitted.save(tmp_path / "features.skcnn")
     path.unlink()
     np.testing.assert_array_equal(load(tmp_path / "features.skcnn").transform(X), features)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_fused"), [("MobileNet", 27), *slow(("MobileNetV2", 52), ("ResNet50V2", 32))]
+)
+def test_normalizations_are_computed_with_convolutions(name, n_fused):
+    plain = getattr(keras.applications, name)(include_top=False, weights=None, pooling="avg")
+    weights = randomize(plain, NOISE[:8] / 127.5 - 1).get_weights()
+    head = np.random.default_rng(1).normal(size=(plain.output_shape[1], 2))
+    results = []
+    for fused in (True, False):
+        model = build_pretrained(
+            backbone=name,
+            input_shape=NOISE.shape[1:],
+            n_outputs=2,
+            activation="linear",
+            trainable="all",
+            fused=fused,
+        )
+        model.set_weights([*model.get_weights()[:2], *weights, head, np.zeros(2)])
+        with tf.GradientTape() as tape:
+            outputs = model(NOISE[:8] / 127.5 - 1, training=True)
+            loss = tf.reduce_sum(outputs**2)
+        variables = [each.value for each in model.trainable_weights]
+        results.append([outputs, *tape.gradient(loss, variables)])
+        assert sum("call" in vars(layer) for layer in model.layers) == (
+            2 * n_fused if fused else 0
+        )
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
+
+
+def test_model_has_the_values_of_plain_keras_between_its_layers(small):
+    fitted = ImageFeatures("MobileNet", weights=small, image_size=(40, 33)).fit(X)
+    plain = keras.applications.MobileNet(include_top=False, weights=None, input_shape=X.shape[1:])
+    plain.load_weights(small)
+    prepared = keras.applications.mobilenet.preprocess_input(X.astype(np.float32))
+    found = []
+    for model, images in ((fitted._network(), X), (plain, prepared)):
+        output = model.get_layer("conv_dw_1").output
+        found.append(keras.Model(model.input, output).predict(images, verbose=0))
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("format", ["onnx", *slow("tf_saved_model", "litert")])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._keras import keras, tf
 from .batches import as_batch
+from .fusing import fuse_normalizations
 from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed_variables
 
 Array = NDArray[Any]
@@ -164,6 +165,7 @@ class Forward:
 
     def __init__(self, plan: Plan) -> None:
         model = plan.model()
+        fuse_normalizations(model.layers)
         both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
         self.n_seeds = len(seed_variables(model))
         spec = tf.TensorSpec(model.input.shape, model.input.dtype)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._keras import keras, tf
+from .._keras import keras
+from .._training.fusing import fuse_normalizations
 from .._training.network import keep_weights
 from .._training.optimizers import OUTPUT_LAYERS
 from .networks import build_network
@@ -125,9 +124,6 @@ OWN_BLOCKS = r"^((?:conv|fc)_\d+)"
 # Layers that keep their pretrained statistics during training.
 FROZEN = (keras.layers.BatchNormalization, keras.layers.Normalization)
 
-# Layers that are computed with the batch normalizations after them.
-CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-
 
 # Networks
 
@@ -209,7 +205,6 @@ def build_features(
     input_shape: tuple[int, int, int],
     weights: Brought | None = None,
     dtype: str = "float32",
-    fused: bool = True,
 ) -> keras.Model:
     """Build a backbone as a feature extractor.
 
@@ -223,16 +218,13 @@ def build_features(
         Initial weights of the backbone. None if they are set later.
     dtype : str
         Keras dtype policy of the backbone.
-    fused : bool, default=True
-        Whether convolutions include the batch normalizations after them, which have fixed
-        statistics.
 
     Returns
     -------
     keras.Model
         The input of its last layer are the features.
     """
-    inputs, features = _start(backbone, input_shape, weights, 0, 1.0, dtype, fused)
+    inputs, features = _start(backbone, input_shape, weights, 0, 1.0, dtype, False)
     outputs = keras.layers.Flatten(name="output", dtype="float32")(features)
     return keras.Model(inputs, outputs, name="network")
 
@@ -248,13 +240,13 @@ def build_pretrained(
     layer_decay: float = 1.0,
     dropout: float = 0.0,
     dtype: str = "float32",
-    fused: bool = True,
+    fused: bool = False,
 ) -> keras.Model:
     """Build a backbone with a new head.
 
     Parameters
     ----------
-    backbone, input_shape, weights, dtype, fused
+    backbone, input_shape, weights, dtype
         As in :func:`build_features`.
     n_outputs : int
         Units of the last layer.
@@ -266,6 +258,8 @@ def build_pretrained(
         Factor of the learning rate from each block to the one below it.
     dropout : float, default=0.0
         Dropout rate of the features.
+    fused : bool, default=False
+        Whether to compute convolutions with the batch normalizations after them.
 
     Returns
     -------
@@ -316,10 +310,10 @@ def _start(
     """Build a backbone up to its features and mark the layers to train."""
     if isinstance(backbone, str):
         inputs, features, layers = _from_table(backbone, input_shape, dtype)
-        if fused:
-            fuse(layers)
     else:
-        inputs, features, layers = _from_network(dict(backbone), dtype, fused)
+        inputs, features, layers = _from_network(dict(backbone), dtype)
+    if fused:
+        fuse_normalizations(layers)
     if weights is not None:
         _set_weights(layers, weights.arrays)
     numbers = blocks_of(layers, _blocks_pattern(backbone))
@@ -356,72 +350,16 @@ def _from_table(name: str, input_shape: tuple[int, int, int], dtype: str) -> tup
     return inputs, base.output, [layer for layer in base.layers if layer.name not in own]
 
 
-def _from_network(arguments: dict[str, Any], dtype: str, fused: bool) -> tuple[Any, Any, Any]:
+def _from_network(arguments: dict[str, Any], dtype: str) -> tuple[Any, Any, Any]:
     """Build an skcnn network without its last layer and the dropout before it."""
-    if "architecture" in arguments:
-        network = build_network(**arguments, dtype=dtype)
-    else:
-        network = build_pretrained(**arguments, dtype=dtype, fused=fused)
+    is_own = "architecture" in arguments
+    build = build_network if is_own else build_pretrained
+    network = build(**arguments, dtype=dtype)
     features = network.layers[-1].input
     if isinstance(network.layers[-2], keras.layers.Dropout):
         features = network.layers[-2].input
     base = keras.Model(network.input, features)
     return network.input, features, base.layers
-
-
-def fuse(layers: list[keras.layers.Layer]) -> None:
-    """Compute convolutions with the batch normalizations after them, with fixed statistics.
-
-    The layers keep their weights. MobileNetV2 computes features of images of 224 pixels at 1.4
-    times the rate.
-
-    Parameters
-    ----------
-    layers : list of Layer
-        All layers of a network that has been built.
-    """
-    read = Counter(id(each) for layer in layers for each in keras.tree.flatten(layer.input))
-    made = {id(layer.output): layer for layer in layers if type(layer) in CONVOLUTIONS}
-    for layer in layers:
-        if type(layer) is keras.layers.BatchNormalization:
-            before = made.get(id(layer.input))
-            if before is None or read[id(layer.input)] > 1:
-                continue
-            if before.activation is keras.activations.linear:
-                before.call = functools.partial(_fused_call, before, layer)
-                layer.call = _unchanged
-
-
-def _fused_call(convolution: keras.layers.Layer, norm: keras.layers.Layer, inputs: Any) -> Any:
-    """Convolve images and normalize the result."""
-    scale = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-    if norm.scale:
-        scale *= norm.gamma
-    shift = -norm.moving_mean
-    if convolution.use_bias:
-        shift += tf.cast(convolution.bias, shift.dtype)
-    shift *= scale
-    if norm.center:
-        shift += norm.beta
-    kernel = tf.cast(convolution.kernel, scale.dtype)
-    if isinstance(convolution, keras.layers.DepthwiseConv2D):
-        kernel = tf.cast(kernel * tf.reshape(scale, kernel.shape[2:]), inputs.dtype)
-        outputs = keras.ops.depthwise_conv(
-            inputs,
-            kernel,
-            strides=convolution.strides,
-            padding=convolution.padding,
-            dilation_rate=convolution.dilation_rate,
-            data_format=convolution.data_format,
-        )
-    else:
-        outputs = convolution.convolution_op(inputs, tf.cast(kernel * scale, inputs.dtype))
-    # Which TensorFlow fuses with the convolution and an activation after it.
-    return tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype))
-
-
-def _unchanged(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-    return inputs
 
 
 def _set_weights(layers: list[keras.layers.Layer], arrays: tuple[Array, ...]) -> None:

@@ -103,9 +103,6 @@ class PretrainedInputs(ImageInputs):
         cloned.backbone = self.backbone
         return cloned
 
-    def _network(self, **changes: Any) -> Any:
-        return super()._network(fused=False, **changes)  # type: ignore[misc]
-
     def _given_size(self) -> tuple[int, int]:
         size, network = parse_size(self.image_size), self._own_network
         if network is not None:

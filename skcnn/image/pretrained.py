@@ -93,7 +93,6 @@ class PretrainedTraining(_Part):
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
     _build: ClassVar[Any] = staticmethod(build_pretrained)
-    _training_layers: ClassVar[dict[str, Any]] = {}
     _former_arguments: ClassVar[dict[str, str]] = {}
 
     trainable: int | str
@@ -127,7 +126,7 @@ class PretrainedTraining(_Part):
         changed = {name: asked.pop(name) for name in ("trainable", "layer_decay")}
         self._check_same_network(learned, asked)
         self._plan = self._plan.changed(**changed)
-        return self._plan.changed(dtype=self.precision_)
+        return self._plan.changed(dtype=self.precision_, **self._training_layers)
 
     def _prepare_pixels(self, model: keras.Model, X: Any, rows: Array) -> None:
         arguments, brought = self._read_backbone()
