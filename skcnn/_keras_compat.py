@@ -60,7 +60,8 @@ def bind_gradient(output: Any) -> None:
     name = "" if tf.executing_eagerly() else output.op.get_attr("_gradient_op_type").decode()
     entry = entries.get(name, {})
     if "type" in entry:
-        gradient, graph = weakref.ref(entry["type"]), tf.compat.v1.get_default_graph()
+        graph = tf.compat.v1.get_default_graph()
+        gradient: Any = weakref.ref(entry["type"])
         graph.skcnn_gradients = [*getattr(graph, "skcnn_gradients", []), gradient()]
         entry["type"] = lambda *arguments: gradient()(*arguments)
         weakref.finalize(graph, entries.pop, name, None)
