@@ -106,7 +106,7 @@ BACKBONES = {
     ),
     "NASNetMobile": Backbone(
         "nasnet_mobile_no_top.h5",
-        r"^(?:adjust|normal|reduction|separable).*_((?:stem_|reduce_)?\d+)$",
+        r"^(?:adjust|normal|reduction|separable).*?_((?:stem_|reduce_)?\d+)$",
     ),
     "ConvNeXtTiny": Backbone(
         "convnext_tiny_notop.h5",
