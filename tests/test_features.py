@@ -12,7 +12,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from marks import slow
 from PIL import Image
 from sklearn.base import clone
@@ -151,30 +150,15 @@ N_FUSED = {"MobileNet": 27, "MobileNetV2": 52, "ResNet50V2": 32}
 
 @pytest.mark.parametrize("name", ["MobileNet", *slow("MobileNetV2", "ResNet50V2")])
 def test_normalizations_are_computed_with_convolutions(name):
-    plain = getattr(keras.applications, name)(include_top=False, weights=None, pooling="avg")
-    weights = randomize(plain, NOISE[:8] / 127.5 - 1).get_weights()
-    head = np.random.default_rng(1).normal(size=(plain.output_shape[1], 2))
-    results = []
-    for fused in (True, False):
-        model = build_pretrained(
-            backbone=name,
-            input_shape=NOISE.shape[1:],
-            n_outputs=2,
-            activation="linear",
-            trainable="all",
-            fused=fused,
-        )
-        model.set_weights([*model.get_weights()[:2], *weights, head, np.zeros(2)])
-        with tf.GradientTape() as tape:
-            outputs = model(NOISE[:8] / 127.5 - 1, training=True)
-            loss = tf.reduce_sum(outputs**2)
-        variables = [each.value for each in model.trainable_weights]
-        results.append([outputs, *tape.gradient(loss, variables)])
-        assert sum("call" in vars(layer) for layer in model.layers) == (
-            2 * N_FUSED[name] if fused else 0
-        )
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
+    arguments = {"backbone": name, "input_shape": (40, 33, 3), "n_outputs": 2}
+    fused, plain = (
+        build_pretrained(**arguments, activation="linear", trainable="all", fused=fused)
+        for fused in (True, False)
+    )
+    assert sum("call" in vars(layer) for layer in fused.layers) == 2 * N_FUSED[name]
+    assert not any("call" in vars(layer) for layer in plain.layers)
+    for one, other in zip(fused.weights, plain.weights, strict=True):
+        assert one.path.split("/")[-2:] == other.path.split("/")[-2:]
 
 
 def test_model_has_the_values_of_plain_keras_between_its_layers(small):
