@@ -57,7 +57,9 @@ def bind_gradient(output: Any) -> None:
     """
     module = sys.modules.get("tensorflow.python.framework.ops")
     entries = getattr(getattr(module, "gradient_registry", None), "_registry", {})
-    name = "" if tf.executing_eagerly() else output.op.get_attr("_gradient_op_type").decode()
+    if tf.executing_eagerly():
+        return
+    name = output.op.node_def.attr["_gradient_op_type"].s.decode()
     entry = entries.get(name, {})
     if "type" in entry:
         graph = tf.compat.v1.get_default_graph()

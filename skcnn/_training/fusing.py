@@ -14,8 +14,8 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 def fuse_normalizations(layers: list[keras.layers.Layer]) -> None:
     """Compute each convolution with the batch normalization after it, as one convolution.
 
-    Only where the normalization has fixed statistics. The layers keep their weights. MobileNetV2
-    computes features of images of 224 pixels at 1.46 times the rate.
+    For predictions, and for training with fixed statistics. The layers keep their weights.
+    MobileNetV2 computes features of images of 224 pixels at 1.46 times the rate.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ def fuse_normalizations(layers: list[keras.layers.Layer]) -> None:
             before is not None
             and read[id(layer.input)] == 1
             and before.activation is keras.activations.linear
+            and before.data_format == "channels_last"
+            and layer.axis in (-1, 3)
         ):
             before.call = functools.partial(_convolve, before, layer)
             layer.call = _unchanged

@@ -224,7 +224,7 @@ def build_features(
     keras.Model
         The input of its last layer are the features.
     """
-    inputs, features = _start(backbone, input_shape, weights, 0, 1.0, dtype, False)
+    inputs, features = _start(backbone, input_shape, weights, 0, 1.0, dtype)
     outputs = keras.layers.Flatten(name="output", dtype="float32")(features)
     return keras.Model(inputs, outputs, name="network")
 
@@ -266,9 +266,12 @@ def build_pretrained(
     keras.Model
         Not compiled.
     """
-    inputs, features = _start(backbone, input_shape, weights, trainable, layer_decay, dtype, fused)
+    inputs, features = _start(backbone, input_shape, weights, trainable, layer_decay, dtype)
     outputs = head(features, n_outputs, activation, dropout)
-    return keras.Model(inputs, outputs, name="network")
+    model = keras.Model(inputs, outputs, name="network")
+    if fused:
+        fuse_normalizations(model.layers)
+    return model
 
 
 def build_head(
@@ -305,15 +308,12 @@ def _start(
     trainable: int | str,
     layer_decay: float,
     dtype: str,
-    fused: bool,
 ) -> tuple[Any, Any]:
     """Build a backbone up to its features and mark the layers to train."""
     if isinstance(backbone, str):
         inputs, features, layers = _from_table(backbone, input_shape, dtype)
     else:
         inputs, features, layers = _from_network(dict(backbone), dtype)
-    if fused:
-        fuse_normalizations(layers)
     if weights is not None:
         _set_weights(layers, weights.arrays)
     numbers = blocks_of(layers, _blocks_pattern(backbone))
