@@ -9,7 +9,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_score
 
-from skcnn import ImageClassifier, ImageRegressor, PretrainedClassifier, load_digit_images
+from skcnn import (
+    ImageClassifier,
+    ImageRegressor,
+    MiniCNN,
+    PretrainedClassifier,
+    load_digit_images,
+)
 from skcnn._training.batches import automatic_batch_size
 from skcnn.heads import ClassesHead, LabelsHead, NumbersHead
 
@@ -140,3 +146,30 @@ def test_baseline_is_the_loss_of_a_constant_prediction():
     numbers = NumbersHead(0.0, 1.0, "squared_error")
     y = numbers.encode(RNG.normal(size=150))
     assert numbers.baseline(y, rows, None) == pytest.approx(y[rows].var(), rel=1e-5)
+
+
+# The last layer
+
+
+def textures(n_samples, rng, side=48):
+    """Noise that is smooth along one axis or the other, wherever one looks."""
+    y = rng.integers(2, size=n_samples)
+    values = rng.normal(size=(n_samples, side, side + 4))
+    smooth = np.stack([values[..., shift : side + shift] for shift in range(5)]).mean(axis=0)
+    return np.where(y[:, None, None], smooth.transpose(0, 2, 1), smooth)[..., None], y
+
+
+def test_a_last_layer_that_reads_a_large_map_learns_from_few_images():
+    # 18,432 inputs, of which a random kernel, or steps as for few inputs, would make chance.
+    rng = np.random.default_rng(0)
+    fitted = MiniCNN(epochs=10, random_state=0).fit(*textures(60, rng))
+    assert fitted.score(*textures(200, rng)) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("architecture", "equal"),
+    [("CONV-4 -> RELU -> FCS", True), ("CONV-2 -> RELU -> FCS", False), ("FC-200 -> FCS", False)],
+)
+def test_a_last_layer_that_reads_a_large_map_starts_at_zero(architecture, equal):
+    fitted = ImageClassifier(architecture, learning_rate=1e-30, epochs=1, random_state=0).fit(X, Y)
+    assert np.allclose(fitted.predict_proba(X[:5]), 0.1, rtol=1e-6) == equal

@@ -46,6 +46,22 @@ several.save(sys.argv[1])
 print(json.dumps([found, several.predict_proba(X[:5]).tolist()]))
 """
 
+SHARES = """
+from skcnn import PretrainedClassifier
+
+settings = {"batch_size": 32, "random_state": 0}
+map_reader = ImageClassifier("CONV-16 -> RELU -> FCS", batch_norm=False, epochs=2, **settings)
+backbone = ImageClassifier("CONV-8 -> RELU -> GAP -> FCS", batch_norm=False, epochs=9, **settings)
+decayed = PretrainedClassifier(
+    backbone.fit(X, y), layer_decay=1e-4, dropout=0.0, epochs=9, frozen_epochs=9, **settings
+)
+for net in (map_reader, decayed):
+    expected = net.fit(X, y).model_.get_weights()
+    with strategy.scope():
+        values = net.fit(X, y).model_.get_weights()
+    print(json.dumps([[w.tolist() for w in weights] for weights in (expected, values)]))
+"""
+
 STRINGS = """
 X, y = make_arithmetic(200, n_digits=2, random_state=0)
 
@@ -91,6 +107,12 @@ def test_mirrored_training_has_the_losses_of_one_device(run_python, tmp_path):
         np.testing.assert_allclose(values, expected, rtol=tolerance)
     X, _ = load_digit_images(return_X_y=True)
     np.testing.assert_allclose(load(path).predict_proba(X[:5]), probabilities, atol=1e-6)
+
+
+def test_shares_of_the_learning_rate_hold_on_several_devices(run_python):
+    for line in run_python(MIRRORED + SHARES).stdout.splitlines()[-2:]:
+        for expected, values in zip(*json.loads(line), strict=True):
+            np.testing.assert_allclose(values, expected, atol=2e-3)
 
 
 def test_mirrored_training_of_strings(run_python):

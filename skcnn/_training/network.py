@@ -243,7 +243,7 @@ def rate_shares(model: keras.Model) -> list[tuple[Any, float]]:
     return [
         (variable, layer.learning_rate_share)
         for layer in model.layers
-        if getattr(layer, "learning_rate_share", 1.0) != 1.0
+        if hasattr(layer, "learning_rate_share")
         for variable in layer.trainable_variables
     ]
 

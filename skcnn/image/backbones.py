@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from .._keras import keras
 from .._training.fusing import fuse_normalizations
 from .._training.network import keep_weights
-from .._training.optimizers import OUTPUT_LAYERS
-from .networks import build_network
+from .networks import add_output, build_network
 
 Array = NDArray[Any]
 Triple = tuple[float, float, float]
@@ -286,19 +285,7 @@ def head(features: Any, n_outputs: int, activation: str, dropout: float) -> Any:
     """Add dropout and a last layer, which starts at zero, to features."""
     if dropout:
         features = keras.layers.Dropout(dropout, seed=0, name="dropout", dtype="float32")(features)
-    # With fewer samples than features, training does not change what a random kernel makes of
-    # directions without samples. MobileNetV2, the head alone, random and zero: 100 images of
-    # CIFAR-10 (JPEG copy) 0.458 and 0.498, 200 images 0.556 and 0.573, 2,000 images 0.676 and
-    # 0.680; 142 photographs of 97 px 0.843 and 0.854, of 224 px 0.907 and 0.916.
-    layer = keras.layers.Dense(
-        n_outputs,
-        activation=activation,
-        kernel_initializer="zeros",
-        name=OUTPUT_LAYERS[activation],
-        dtype="float32",
-    )
-    keep_weights(layer)
-    return layer(features)
+    return add_output(features, n_outputs, activation, from_zero=True)
 
 
 def _start(
