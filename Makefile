@@ -83,14 +83,17 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-SPHINX = $(BIN)/sphinx-build -W --keep-going -d docs/_build/doctrees
+SPHINX = $(BIN)/sphinx-build -W --keep-going -d docs/_build/doctrees \
+	-D sphinx_gallery_conf.filename_pattern='$(GALLERY)'
 
+# Links to other sites are not followed.
 docs: html
-	$(SPHINX) -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' -b doctest docs docs/_build/doctest
+	$(SPHINX) -b doctest docs docs/_build/doctest
+	$(SPHINX) -D linkcheck_ignore='https?:' -b linkcheck docs docs/_build/linkcheck
 
 html: $(VENV)/.docs
 	rm -rf docs/api docs/gallery
-	$(SPHINX) -D sphinx_gallery_conf.filename_pattern='$(GALLERY)' -b html docs docs/_build/html
+	$(SPHINX) -b html docs docs/_build/html
 
 # The pages in two minutes, without examples, pictures and output.
 draft: $(VENV)/.docs

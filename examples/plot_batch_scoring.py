@@ -23,7 +23,7 @@ from pathlib import Path
 import dask
 import matplotlib.pyplot as plt
 import numpy as np
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster, get_worker
 from PIL import Image
 
 import skcnn
@@ -52,17 +52,12 @@ def write(folder):
 # one by one.
 
 
-@functools.cache
-def estimator(path):
-    """Load the estimator once per process."""
-    import skcnn
-
-    return skcnn.load(path)
-
-
 def score(path, images):
     """Predict images; return the labels, None where a file cannot be read, and the errors."""
-    net = estimator(path)
+    worker = get_worker()
+    if not hasattr(worker, "estimator"):  # the first part of this worker
+        worker.estimator = skcnn.load(path)
+    net = worker.estimator
     try:
         return list(net.predict(images)), {}
     except ValueError:
