@@ -1,16 +1,24 @@
-"""skcnn beside what else trains a Keras or PyTorch network as a scikit-learn estimator.
+"""skcnn beside what else people train with: Keras, scikeras, skorch and PyTorch.
 
-The same network (VGGLite with batch normalization), images, batches, optimizer and epochs under
-skcnn, plain Keras, scikeras, Keras's SKLearnClassifier and skorch, one after the other in rounds,
-and skcnn once more with its own defaults; then the prediction of one image, a search of 18 fits on
-the digits, and that search with more epochs in one and in two processes. Writes table and plot.
-skorch is left out where it is not installed; ``make bench`` installs it, in an environment of its
-own::
+The same networks, images, batches, optimizer and epochs, one library after the other, in rounds.
+Parts, each with a table of medians:
 
-    python examples/benchmarks/against_peers.py [FOLDER] [--images 5000] [--rounds 5]
+- training: VGGLite with batch normalization, images a second;
+- one image: milliseconds of a prediction;
+- step: milliseconds of a step of a tiny network;
+- search: seconds of 18 fits on the digits, and with more epochs in one and in two processes;
+- photos: image files a second of decoding, of a fit and of predictions;
+- SpeedNet: images a second beside the recipe of airbench94;
+- strings: milliseconds of a step of ``Seq2SeqRNN``.
 
-FOLDER has one sub-folder of image files per class; without it the images are noise, which takes
-as long.
+"accuracy", which takes half an hour and runs only if named, trains SpeedNet and airbench94 for
+eight epochs on nine tenths of the images and scores the others. PyTorch and skorch are left out
+where they are not installed; ``make bench`` installs them, in an environment of its own::
+
+    python examples/benchmarks/against_peers.py FOLDER [--only photos ...] [--rounds 5]
+
+FOLDER has one sub-folder of image files per class. The files of photos are made of them, of 300 to
+600 pixels.
 """
 
 from __future__ import annotations
@@ -25,215 +33,62 @@ from collections import defaultdict
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
+import _keras_peers as peers
 import numpy as np
-from _data import about, load_split, table
+from _data import FLIPS_AND_SHIFTS, about, load_split, table
+from _keras_peers import BATCH_SIZE
+from _plain_keras import PlainKeras
+from _strings import run_lengths
+from scikeras.wrappers import KerasClassifier
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from transfer import write_files
 
-from skcnn import ImageAugmenter, ImageClassifier, VGGLite
+from skcnn import (
+    ImageAugmenter,
+    ImageClassifier,
+    Seq2SeqRNN,
+    SpeedNet,
+    VGGLite,
+    load_digit_images,
+    load_image_folder,
+)
 
-import keras  # after skcnn, which keeps TensorFlow quiet  # isort: skip
-from scikeras.wrappers import KerasClassifier  # isort: skip
-
-BATCH_SIZE = 128
 LONGER_EPOCHS = 150
-BLOCKS = ((32, 2), (64, 2), (128, 3))
-Fit = Callable[[np.ndarray, np.ndarray, int], float]
+PHOTO_NETWORK = "CONV-16 -> POOL-4 -> RELU -> CONV-32 -> POOL-4 -> RELU -> GAP -> FCS"
+N_TRAINING = 2_048
+PHOTO_SIZE, N_PHOTOS = 96, 1_500
+SPEED_BATCH, SPEED_EPOCHS = 1_000, 8
+HAS_PYTORCH = bool(find_spec("skorch"))
+Images = tuple[np.ndarray, np.ndarray]
+Rates = dict[str, list[float]]
 
 
-class EpochTimes(keras.callbacks.Callback):
-    """Note when epochs begin and end."""
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Begin a list."""
-        self.seconds: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Take the time."""
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add the seconds."""
-        self.seconds.append(time.perf_counter() - self.start)
+def pytorch(*arguments: object) -> list[float]:
+    """Run a peer on PyTorch in another process."""
+    script = Path(__file__).with_name("_pytorch.py")
+    command = [sys.executable, script, *map(str, arguments)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [float(value) for value in printed.splitlines()[-1].split()]
 
 
-def vgg_lite() -> keras.Model:
-    """Build the network with the layers of Keras."""
-    layers = keras.layers
-    x = inputs = keras.Input((32, 32, 3))
-    for filters, count in BLOCKS:
-        for _ in range(count):
-            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-            x = layers.Activation("relu")(layers.BatchNormalization()(x))
-        x = layers.MaxPooling2D()(x)
-    x = layers.Dense(100, "relu")(layers.Flatten()(x))
-    return compiled(keras.Model(inputs, layers.Dense(10, "softmax")(x)))
+def write(folder: Path, X: np.ndarray, y: np.ndarray) -> Path:
+    """Write arrays for `pytorch`."""
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    return folder
 
 
-def compiled(model: keras.Model, learning_rate: float = 0.001) -> keras.Model:
-    """Compile a network for integer labels."""
-    optimizer = keras.optimizers.Adam(learning_rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def fit_skcnn(**settings: str) -> Fit:
-    """Train with skcnn."""
-
-    def fit(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-        net = VGGLite(epochs=epochs, batch_size=BATCH_SIZE, random_state=0, **settings)
-        return statistics.median(net.fit(X, y).history_["seconds"][1:])
-
-    return fit
-
-
-def fit_keras(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train with plain Keras."""
-    times = EpochTimes()
-    vgg_lite().fit(X, y, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[times])
-    return statistics.median(times.seconds[1:])
-
-
-def fit_scikeras(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train with scikeras."""
-    times = EpochTimes()
-    KerasClassifier(
-        vgg_lite, batch_size=BATCH_SIZE, epochs=epochs, verbose=0, callbacks=[times]
-    ).fit(X, y)
-    return statistics.median(times.seconds[1:])
-
-
-def fit_keras_wrapper(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train with the wrapper of Keras, which takes flat rows and one-hot targets only."""
-    times = EpochTimes()
-
-    def build(X: np.ndarray, y: np.ndarray) -> keras.Model:
-        model = keras.Sequential([keras.Input((3072,)), keras.layers.Reshape((32, 32, 3))])
-        model.add(vgg_lite())
-        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-        return model
-
-    fit_options = {
-        "batch_size": BATCH_SIZE,
-        "epochs": epochs,
-        "verbose": 0,
-        "callbacks": [times],
-    }
-    net = keras.wrappers.SKLearnClassifier(build, fit_kwargs=fit_options)
-    net.fit(X.reshape(len(X), -1), y)
-    return statistics.median(times.seconds[1:])
-
-
-def run_skorch(*arguments: str) -> float:
-    """Run skorch in another process."""
-    script = Path(__file__).with_name("_skorch.py")
-    command = [sys.executable, script, *arguments]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-
-
-def fit_skorch(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Train with skorch."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [f"{folder}/X.npy", f"{folder}/y.npy"]
-        for file, values in zip(files, (X, y), strict=True):
-            np.save(file, values)
-        return run_skorch("train", *files, str(epochs), str(BATCH_SIZE))
-
-
-def training(X: np.ndarray, y: np.ndarray, rounds: int, epochs: int) -> dict[str, float]:
-    """Measure images a second of each peer, in rounds."""
-    fits: dict[str, Fit] = {
-        "skcnn, defaults": fit_skcnn(),
-        "skcnn, Adam": fit_skcnn(optimizer="adam"),
-        "skcnn, Adam, float32": fit_skcnn(optimizer="adam", precision="float32"),
-        "Keras": fit_keras,
-        "scikeras": fit_scikeras,
-        "Keras SKLearnClassifier": fit_keras_wrapper,
-    }
-    if find_spec("skorch"):
-        fits["skorch"] = fit_skorch
-    seconds = defaultdict(list)
+def rounds_of(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Make all calls in every round; return the medians."""
+    found = defaultdict(list)
     for _ in range(rounds):
-        for name, fit in fits.items():
-            seconds[name].append(fit(X, y, epochs))
-    return {name: len(X) / statistics.median(values) for name, values in seconds.items()}
-
-
-def tiny(learning_rate: float = 0.001, filters: int = 8) -> keras.Model:
-    """Build a tiny network for the digits."""
-    layers = keras.layers
-    x = inputs = keras.Input((8, 8, 1))
-    for _ in range(2):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
-    outputs = layers.Dense(10, "softmax")(layers.Flatten()(layers.MaxPooling2D()(x)))
-    return compiled(keras.Model(inputs, outputs), learning_rate)
-
-
-def searches(rounds: int) -> dict[str, float]:
-    """Measure seconds of searches."""
-    X, y = load_digits(return_X_y=True)
-    X = X.reshape(-1, 8, 8, 1).astype(np.float32)
-    rates, filters = [0.001, 0.01], [8, 16, 32]
-    settings = {"epochs": 5, "batch_size": 32, "random_state": 0}
-    ours = ImageClassifier(batch_norm=False, optimizer="adam", **settings)
-    theirs = KerasClassifier(tiny, verbose=0, **settings)
-    names = [f"[CONV-{number} -> RELU]*2 -> POOL -> FCS" for number in filters]
-    grid = {"architecture": names, "learning_rate": rates}
-    moved = ImageAugmenter(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
-    longer = clone(ours).set_params(epochs=LONGER_EPOCHS)
-    runs = {
-        "skcnn, 18 fits": (ours, grid, 1),
-        "skcnn, shifts and flips": (clone(ours).set_params(augmentation=moved), grid, 1),
-        "scikeras, 18 fits": (
-            theirs,
-            {"model__filters": filters, "model__learning_rate": rates},
-            1,
-        ),
-        f"skcnn, {LONGER_EPOCHS} epochs, n_jobs=1": (longer, grid, 1),
-        f"skcnn, {LONGER_EPOCHS} epochs, n_jobs=2": (longer, grid, 2),
-    }
-    seconds = defaultdict(list)
-    for _ in range(rounds):
-        for name, (net, values, n_jobs) in runs.items():
-            start = time.perf_counter()
-            GridSearchCV(net, values, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
-            seconds[name].append(time.perf_counter() - start)
-        if find_spec("skorch"):
-            seconds["skorch, 18 fits"].append(run_skorch("search"))
-    return {name: statistics.median(each) for name, each in seconds.items()}
-
-
-def one_image(X: np.ndarray, y: np.ndarray, repeats: int = 100) -> dict[str, float]:
-    """Measure milliseconds of predicting one image."""
-    import tensorflow as tf
-
-    ours = VGGLite(epochs=1, random_state=0).fit(X[:500], y[:500])
-    theirs = KerasClassifier(vgg_lite, epochs=1, verbose=0).fit(X[:500], y[:500])
-    model = vgg_lite()
-    call = tf.function(lambda image: model(image, training=False))
-    image = X[:1]
-    calls = {
-        "skcnn": lambda: ours.predict(image),
-        "scikeras": lambda: theirs.predict(image, verbose=0),
-        "keras.Model.predict": lambda: model.predict(image, verbose=0),
-        "compiled call": lambda: call(image).numpy(),
-    }
-    seconds = defaultdict(list)
-    for number in range(repeats + 3):
-        for name, predict in calls.items():
-            start = time.perf_counter()
-            predict()
-            if number >= 3:  # the first ones trace
-                seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+        for name, call in calls.items():
+            found[name].append(call())
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
 def ratios(unit: str, values: dict[str, float], base: str) -> str:
@@ -245,40 +100,280 @@ def ratios(unit: str, values: dict[str, float], base: str) -> str:
     return table(rows)
 
 
+# The parts
+
+
+def training(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
+    """Measure images a second of each peer."""
+    X, y = (values[:N_TRAINING] for values in images)
+    X = X.astype(np.float32)
+    files = write(folder / "training", X, y)
+
+    def ours(**settings: str) -> Callable[[], float]:
+        net = VGGLite(epochs=epochs, batch_size=BATCH_SIZE, random_state=0, **settings)
+        return lambda: statistics.median(clone(net).fit(X, y).history_["seconds"][1:])
+
+    calls: dict[str, Callable[[], float]] = {
+        "skcnn, defaults": ours(),
+        "skcnn, Adam": ours(optimizer="adam"),
+        "skcnn, Adam, float32": ours(optimizer="adam", precision="float32"),
+        "Keras": lambda: peers.fit_keras(X, y, epochs),
+        "scikeras": lambda: peers.fit_scikeras(X, y, epochs),
+        "Keras SKLearnClassifier": lambda: peers.fit_keras_wrapper(X, y, epochs),
+    }
+    if HAS_PYTORCH:
+        calls["skorch"] = lambda: pytorch("skorch", files, epochs, BATCH_SIZE)[0]
+        for precision in ("float32", "bfloat16"):
+            command = ("train", files, epochs, BATCH_SIZE, precision)
+            calls[f"PyTorch, {precision}"] = lambda command=command: pytorch(*command)[0]
+    seconds = rounds_of(calls, rounds)
+    rates = {name: len(X) / value for name, value in seconds.items()}
+    return ratios("images a second", rates, "Keras")
+
+
+def one_image(images: Images, folder: Path, rounds: int) -> str:
+    """Measure milliseconds of predicting one image."""
+    import tensorflow as tf
+
+    X, y = images
+    X = X.astype(np.float32)
+    ours = VGGLite(epochs=1, random_state=0).fit(X[:500], y[:500])
+    theirs = KerasClassifier(peers.vgg_lite, epochs=1, verbose=0).fit(X[:500], y[:500])
+    model = peers.vgg_lite()
+    call = tf.function(lambda image: model(image, training=False))
+    image = X[:1]
+
+    def timed(predict: Callable[[], object]) -> Callable[[], float]:
+        def run() -> float:
+            start = time.perf_counter()
+            predict()
+            return 1000 * (time.perf_counter() - start)
+
+        predict()  # traces
+        return run
+
+    calls = {
+        "skcnn": timed(lambda: ours.predict(image)),
+        "scikeras": timed(lambda: theirs.predict(image, verbose=0)),
+        "keras.Model.predict": timed(lambda: model.predict(image, verbose=0)),
+        "one compiled call": timed(lambda: call(image).numpy()),
+    }
+    return ratios("milliseconds", rounds_of(calls, 20 * rounds), "scikeras")
+
+
+def step(images: Images, folder: Path, rounds: int, epochs: int = 12) -> str:
+    """Measure milliseconds of a step of the network of the search, of batches of 32 digits."""
+    X, y = load_digit_images(return_X_y=True)
+    X = X.astype(np.float32)
+    net = ImageClassifier(
+        "[CONV-8 -> RELU]*2 -> POOL -> FCS", batch_norm=False, epochs=epochs, batch_size=32
+    )
+
+    def ours(optimizer: str) -> Callable[[], float]:
+        def run() -> float:
+            fitted = clone(net).set_params(optimizer=optimizer, random_state=0).fit(X, y)
+            seconds = statistics.median(fitted.history_["seconds"][1:])
+            return 1000 * seconds / (fitted.n_steps_ / epochs)
+
+        return run
+
+    n_steps = -(-len(X) // 32)
+    calls = {
+        "skcnn, Adam": ours("adam"),
+        "skcnn, Muon": ours("muon"),
+        "Keras": lambda: peers.step_milliseconds(X, y, epochs),
+        f"Keras, {n_steps} steps a call": lambda: peers.step_milliseconds(X, y, epochs, n_steps),
+    }
+    return ratios("milliseconds a step", rounds_of(calls, rounds), "Keras")
+
+
+def search(images: Images, folder: Path, rounds: int) -> str:
+    """Measure seconds of searches."""
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8, 1).astype(np.float32)
+    rates, filters = [0.001, 0.01], [8, 16, 32]
+    settings = {"epochs": 5, "batch_size": 32, "random_state": 0}
+    ours = ImageClassifier(batch_norm=False, optimizer="adam", **settings)
+    theirs = KerasClassifier(peers.tiny, verbose=0, **settings)
+    names = [f"[CONV-{number} -> RELU]*2 -> POOL -> FCS" for number in filters]
+    grid = {"architecture": names, "learning_rate": rates}
+    moved = ImageAugmenter(width_shift_range=0.1, height_shift_range=0.1, horizontal_flip=True)
+    longer = clone(ours).set_params(epochs=LONGER_EPOCHS)
+
+    def run(net: object, grid: dict[str, list[object]], n_jobs: int = 1) -> Callable[[], float]:
+        def seconds() -> float:
+            start = time.perf_counter()
+            GridSearchCV(net, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
+            return time.perf_counter() - start
+
+        return seconds
+
+    calls = {
+        "skcnn": run(ours, grid),
+        "skcnn, Muon": run(clone(ours).set_params(optimizer="muon"), grid),
+        "skcnn, shifts and flips": run(clone(ours).set_params(augmentation=moved), grid),
+        "scikeras": run(theirs, {"model__filters": filters, "model__learning_rate": rates}),
+    }
+    if HAS_PYTORCH:
+        calls["skorch"] = lambda: pytorch("search")[0]
+    short = rounds_of(calls, (rounds + 1) // 2)
+    long = rounds_of(
+        {f"n_jobs={n_jobs}": run(longer, grid, n_jobs) for n_jobs in (1, 2)}, (rounds + 1) // 2
+    )
+    unit = f"seconds with {LONGER_EPOCHS} epochs"
+    return f"{ratios('seconds', short, 'scikeras')}\n\n{ratios(unit, long, 'n_jobs=1')}"
+
+
+def own_photo_rates(folder: Path, epochs: int) -> list[float]:
+    """Return what `_keras_peers.photo_rates` does."""
+    paths, y = load_image_folder(folder, return_X_y=True)
+    net = ImageClassifier(
+        PHOTO_NETWORK,
+        image_size=PHOTO_SIZE,
+        batch_norm=False,
+        epochs=epochs,
+        batch_size=32,
+        optimizer="adam",
+        random_state=0,
+    )
+    start = time.perf_counter()
+    ImageAugmenter().transform(paths, image_size=PHOTO_SIZE)
+    seconds = [time.perf_counter() - start]
+    fitted = net.fit(paths, y)
+    seconds += [fitted.history_["seconds"][0], statistics.median(fitted.history_["seconds"][1:])]
+    start = time.perf_counter()
+    fitted.predict(paths)
+    seconds.append(time.perf_counter() - start)
+    return [len(paths) / each for each in seconds]
+
+
+def photos(source: Path, folder: Path, rounds: int, epochs: int = 3) -> str:
+    """Measure image files a second."""
+    files = folder / "photos"
+    files.mkdir()
+    write_files(files, source, N_PHOTOS, 300, 600)
+    calls: dict[str, Callable[[], list[float]]] = {
+        "skcnn": lambda: own_photo_rates(files, epochs),
+        "Keras": lambda: peers.photo_rates(files, N_PHOTOS, PHOTO_SIZE, epochs),
+    }
+    if HAS_PYTORCH:
+        calls["PyTorch DataLoader, two workers"] = lambda: pytorch("decode", files, PHOTO_SIZE)
+    found: dict[str, list[list[float]]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            found[name].append(call())
+    heads = ("files a second", "read", "first epoch", "other epochs", "predict")
+    medians = {name: np.median(values, axis=0) for name, values in found.items()}
+    rows = [(name, *(f"{rate:.0f}" for rate in rates)) for name, rates in medians.items()]
+    return table([heads, *((*row, *["-"] * (len(heads) - len(row))) for row in rows)])
+
+
+def speednet(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
+    """Measure images a second of SpeedNet and of airbench94, both with shifts and flips."""
+    X, y = images
+    files = write(folder / "speednet", X.astype(np.float32), y)
+    net = SpeedNet(
+        epochs=epochs, batch_size=SPEED_BATCH, augmentation=FLIPS_AND_SHIFTS, random_state=0
+    )
+    calls = {
+        "SpeedNet": lambda: statistics.median(net.fit(X, y).history_["seconds"][1:]),
+    }
+    if HAS_PYTORCH:
+        command = ("airbench", files, epochs, SPEED_BATCH, 0)
+        calls["PyTorch, airbench94"] = lambda: pytorch(*command)[0] / epochs
+    seconds = rounds_of(calls, rounds)
+    rates = {name: len(X) / value for name, value in seconds.items()}
+    return ratios("images a second", rates, list(rates)[-1])
+
+
+def strings(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
+    """Measure milliseconds of a step of 64 strings, with 128 units."""
+    X, y, *_ = run_lengths()
+    lists = [list(map(list, side.tolist())) for side in (X, y)]
+    n_steps = -(-len(X) // 64)
+    fitted = PlainKeras(128, 0.1).fit(*lists)
+    files = write(folder / "strings", fitted._encode(lists[0], 0), fitted._encode(lists[1], 1))
+    net = Seq2SeqRNN(hidden_size=128, batch_size=64, epochs=epochs, random_state=0)
+
+    def keras_step() -> float:
+        times = peers.EpochTimes()
+        model = PlainKeras(128, 0.1).fit(*lists).model
+        read, written = np.load(files / "X.npy"), np.load(files / "y.npy")
+        inputs, expected = [read, written[:, :-1]], written[:, 1:]
+        model.fit(inputs, expected, batch_size=64, epochs=epochs, verbose=0, callbacks=[times])
+        return 1000 * statistics.median(times.seconds) / n_steps
+
+    def own_step() -> float:
+        fitted = clone(net).fit(X, y)
+        seconds = statistics.median(fitted.history_["seconds"][1:])
+        return 1000 * seconds / (fitted.n_steps_ / epochs)
+
+    calls = {"skcnn": own_step, "Keras": keras_step}
+    if HAS_PYTORCH:
+        calls["PyTorch"] = lambda: pytorch("strings", files, epochs, 64, 128)[0]
+    return ratios("milliseconds a step", rounds_of(calls, rounds), "Keras")
+
+
+def accuracy(split: tuple[np.ndarray, ...], folder: Path, seeds: int) -> str:
+    """Train SpeedNet and airbench94 on all images; return seconds and accuracies."""
+    X, y, X_test, y_test = split
+    files = write(folder / "accuracy", X.astype(np.float32), y)
+    write(files / "test", X_test.astype(np.float32), y_test)
+    rows = [("network", "seed", "seconds", "single", "averaged")]
+    for seed in range(seeds):
+        net = SpeedNet(
+            epochs=SPEED_EPOCHS,
+            batch_size=SPEED_BATCH,
+            augmentation=FLIPS_AND_SHIFTS,
+            random_state=seed,
+        ).fit(X, y)
+        scores = [net.score(X_test, y_test)]
+        net.set_params(flip_averaging=True, shift_averaging=True)
+        scores.append(net.score(X_test, y_test))
+        results = {"SpeedNet": [float(np.sum(net.history_["seconds"])), *scores]}
+        if HAS_PYTORCH:
+            results["airbench94"] = pytorch("airbench", files, SPEED_EPOCHS, SPEED_BATCH, seed)
+        for name, (seconds, *values) in results.items():
+            rows.append((name, str(seed), f"{seconds:.0f}", *(f"{each:.4f}" for each in values)))
+            print(rows[-1], flush=True)
+    return table(rows)
+
+
+IMAGE_PARTS = {
+    "training": training,
+    "one image": one_image,
+    "step": step,
+    "search": search,
+    "SpeedNet": speednet,
+    "strings": strings,
+}
+
+
 def main() -> None:
     """Measure and report."""
+    names = [*IMAGE_PARTS, "photos"]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", choices=[*names, "accuracy"], default=names)
+    parser.add_argument("--images", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("against_peers.png"))
     options = parser.parse_args()
 
-    rng = np.random.default_rng(0)
-    if options.folder is None:
-        X, y = rng.integers(256, size=(options.images, 32, 32, 3)), np.arange(options.images) % 10
-    else:
-        X, y, *_ = load_split(options.folder)
-        rows = rng.choice(len(X), options.images, replace=False)
-        X, y = X[rows], np.unique(y[rows], return_inverse=True)[1]
-    X = X.astype(np.float32)
-    print(about(X, X[:0]), flush=True)
-    measured = {
-        "training, images a second": (training(X, y, options.rounds, options.epochs), "Keras"),
-        "one image, milliseconds": (one_image(X, y), "scikeras"),
-        "search, seconds": (searches((options.rounds + 1) // 2), "scikeras, 18 fits"),
-    }
-    figure, axes = plt.subplots(len(measured), figsize=(7, 7), layout="constrained")
-    for axis, (title, (values, base)) in zip(axes, measured.items(), strict=True):
-        print(f"\n{ratios(title, values, base)}", flush=True)
-        axis.barh(list(values), list(values.values()), color="#0072b2")
-        axis.bar_label(axis.containers[0], fmt="%.3g", padding=3)
-        axis.invert_yaxis()
-        axis.margins(x=0.12)
-        axis.set_title(title)
-    figure.savefig(options.out, dpi=110)
-    print(f"\nsaved {options.out}")
+    X, y, X_test, y_test = load_split(options.folder)
+    classes = np.unique(y)
+    y, y_test = (np.searchsorted(classes, labels) for labels in (y, y_test))
+    rows = np.random.default_rng(0).choice(len(X), options.images, replace=False)
+    print(about(X[rows], X[:0]), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in options.only:
+            if part == "photos":
+                report = photos(options.folder, folder, options.rounds)
+            elif part == "accuracy":
+                report = accuracy((X, y, X_test, y_test), folder, (options.rounds + 1) // 2)
+            else:
+                report = IMAGE_PARTS[part]((X[rows], y[rows]), folder, options.rounds)
+            print(f"\n{part}\n\n{report}", flush=True)
 
 
 if __name__ == "__main__":
