@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn.image.layers import FusedBatchNormalization, gelu
+from skcnn.image.layers import WHOLE_CHANNELS, FusedBatchNormalization, gelu
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)
@@ -33,9 +33,11 @@ def test_fused_batch_norm_matches_keras(rows):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_statistics_are_float32_in_bfloat16():
-    fused = step(FusedBatchNormalization, IMAGES, "mixed_bfloat16")
-    plain = step(keras.layers.BatchNormalization, IMAGES)
+@pytest.mark.parametrize("n_channels", [7, WHOLE_CHANNELS])
+def test_statistics_are_float32_in_bfloat16(n_channels):
+    images = np.concatenate([IMAGES, 2 * IMAGES, 3 * IMAGES], axis=-1)[..., :n_channels]
+    fused = step(FusedBatchNormalization, images, "mixed_bfloat16")
+    plain = step(keras.layers.BatchNormalization, images)
     assert fused[0].dtype == tf.bfloat16
     for one, other in zip(fused[4:], plain[4:], strict=True):
         assert one.dtype == np.float32
