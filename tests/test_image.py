@@ -564,9 +564,11 @@ def test_a_notebook_shows_diagram_layers_and_losses(digits):
     assert "skcnn-network" not in Seq2SeqRNN()._repr_html_()
 
 
-def test_channel_statistics_match_numpy(monkeypatch):
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 1, 2)])
+def test_channel_statistics_match_numpy(monkeypatch, order):
     monkeypatch.setattr("skcnn._training.batches.CHUNK_BYTES", 1000)
-    X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 3, 3))
+    X = np.random.default_rng(0).normal([1e4, -3, 0], [1, 0.1, 0], (40, 3, 4, 3))
+    X = np.ascontiguousarray(X.transpose(order)).transpose(np.argsort(order))  # order in memory
     rows = np.arange(5, 37)
     mean, variance = channel_statistics(X, rows)
     np.testing.assert_allclose(mean, X[rows].mean(axis=(0, 1, 2)), rtol=1e-12)
