@@ -31,10 +31,14 @@ class EpochTimes(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self.start)
 
 
-def compiled(model: keras.Model, learning_rate: float = 0.001, **settings: Any) -> keras.Model:
+def compiled(model: keras.Model, learning_rate: float = 0.001, steps: int = 1) -> keras.Model:
     """Compile a network for integer labels."""
-    optimizer = keras.optimizers.Adam(learning_rate)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], **settings)
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps,
+    )
     return model
 
 
@@ -51,14 +55,14 @@ def vgg_lite() -> keras.Model:
     return compiled(keras.Model(inputs, layers.Dense(10, "softmax")(x)))
 
 
-def tiny(learning_rate: float = 0.001, filters: int = 8, **settings: Any) -> keras.Model:
+def tiny(learning_rate: float = 0.001, filters: int = 8, steps: int = 1) -> keras.Model:
     """Build a tiny network for the digits."""
     layers = keras.layers
     x = inputs = keras.Input((8, 8, 1))
     for _ in range(2):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
     outputs = layers.Dense(10, "softmax")(layers.Flatten()(layers.MaxPooling2D()(x)))
-    return compiled(keras.Model(inputs, outputs), learning_rate, **settings)
+    return compiled(keras.Model(inputs, outputs), learning_rate, steps)
 
 
 def small(size: int) -> keras.Model:
@@ -113,7 +117,7 @@ def fit_keras_wrapper(X: np.ndarray, y: np.ndarray, epochs: int) -> float:
 def step_milliseconds(X: np.ndarray, y: np.ndarray, epochs: int, steps: int = 1) -> float:
     """Time a step of the tiny network in batches of 32, ``steps`` of them in one call."""
     times = EpochTimes()
-    model = tiny(steps_per_execution=steps)
+    model = tiny(steps=steps)
     model.fit(X, y, batch_size=32, epochs=epochs, verbose=0, callbacks=[times])
     return 1000 * statistics.median(times.seconds[1:]) / -(-len(X) // 32)
 
