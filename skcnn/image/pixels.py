@@ -60,7 +60,8 @@ def _check_float32(X: Any, rows: Array, low: Array, high: Array) -> None:
     exact = np.float64 if X.dtype.kind == "f" and X.dtype.itemsize <= 8 else np.longdouble
     error = np.zeros(X.shape[-1], exact)
     for part in row_chunks(X, rows, itemsize=8):
-        errors = np.abs(X[part].astype(exact) - X[part].astype(np.float32))
+        pixels = X[part]
+        errors = np.abs(pixels.astype(exact) - pixels.astype(np.float32))
         error = np.maximum(error, _by_channel(np.max, errors))
     low, high = low.astype(exact), high.astype(exact)
     lost = (high > low) & (error > (high - low) / FLOAT32_LEVELS)
