@@ -66,7 +66,7 @@ def tiny(learning_rate: float = 0.001, filters: int = 8, steps: int = 1) -> kera
 
 
 def small(size: int) -> keras.Model:
-    """Build the network of `against_peers.PHOTO_NETWORK`."""
+    """Build `streaming.NETWORK`."""
     layers = keras.layers
     x = inputs = keras.Input((size, size, 3))
     x = layers.Rescaling(1 / 64, -2)(x)

@@ -36,6 +36,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import _keras_peers as peers
 import numpy as np
@@ -47,6 +48,7 @@ from scikeras.wrappers import KerasClassifier
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
+from streaming import NETWORK
 from transfer import write_files
 
 from skcnn import (
@@ -55,18 +57,17 @@ from skcnn import (
     Seq2SeqRNN,
     SpeedNet,
     VGGLite,
+    clear_compiled,
     load_digit_images,
     load_image_folder,
 )
 
 LONGER_EPOCHS = 150
-PHOTO_NETWORK = "CONV-16 -> POOL-4 -> RELU -> CONV-32 -> POOL-4 -> RELU -> GAP -> FCS"
 N_TRAINING = 2_048
 PHOTO_SIZE, N_PHOTOS = 96, 1_500
 SPEED_BATCH, SPEED_EPOCHS = 1_000, 8
 HAS_PYTORCH = bool(find_spec("skorch"))
 Images = tuple[np.ndarray, np.ndarray]
-Rates = dict[str, list[float]]
 
 
 def pytorch(*arguments: object) -> list[float]:
@@ -94,6 +95,11 @@ def rounds_of(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, f
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def epoch_seconds(net: Any, X: np.ndarray, y: np.ndarray) -> float:
+    """Fit; return the median seconds of the epochs after the first."""
+    return statistics.median(clone(net).fit(X, y).history_["seconds"][1:])
+
+
 def ratios(unit: str, values: dict[str, float], base: str) -> str:
     """Write measurements and their ratios as a table of reStructuredText."""
     rows = [("with", unit, f"of {base}")]
@@ -114,7 +120,7 @@ def training(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
 
     def ours(**settings: str) -> Callable[[], float]:
         net = VGGLite(epochs=epochs, batch_size=BATCH_SIZE, random_state=0, **settings)
-        return lambda: statistics.median(clone(net).fit(X, y).history_["seconds"][1:])
+        return lambda: epoch_seconds(net, X, y)
 
     calls: dict[str, Callable[[], float]] = {
         "skcnn, defaults": ours(),
@@ -172,21 +178,18 @@ def step(images: Images, folder: Path, rounds: int, epochs: int = 12) -> str:
     X, y = load_digit_images(return_X_y=True)
     X = X.astype(np.float32)
     net = ImageClassifier(
-        "[CONV-8 -> RELU]*2 -> POOL -> FCS", batch_norm=False, epochs=epochs, batch_size=32
+        "[CONV-8 -> RELU]*2 -> POOL -> FCS",
+        batch_norm=False,
+        epochs=epochs,
+        batch_size=32,
+        random_state=0,
     )
-
-    def ours(optimizer: str) -> Callable[[], float]:
-        def run() -> float:
-            fitted = clone(net).set_params(optimizer=optimizer, random_state=0).fit(X, y)
-            seconds = statistics.median(fitted.history_["seconds"][1:])
-            return 1000 * seconds / (fitted.n_steps_ / epochs)
-
-        return run
+    adam = clone(net).set_params(optimizer="adam")
 
     n_steps = -(-len(X) // 32)
     calls = {
-        "skcnn, Adam": ours("adam"),
-        "skcnn, Muon": ours("muon"),
+        "skcnn, Adam": lambda: 1000 * epoch_seconds(adam, X, y) / n_steps,
+        "skcnn, Muon": lambda: 1000 * epoch_seconds(net, X, y) / n_steps,
         "Keras": lambda: peers.step_milliseconds(X, y, epochs),
         f"Keras, {n_steps} steps a call": lambda: peers.step_milliseconds(X, y, epochs, n_steps),
     }
@@ -232,7 +235,7 @@ def own_photo_rates(folder: Path, epochs: int) -> list[float]:
     """Return what `_keras_peers.photo_rates` does."""
     paths, y = load_image_folder(folder, return_X_y=True)
     net = ImageClassifier(
-        PHOTO_NETWORK,
+        NETWORK,
         image_size=PHOTO_SIZE,
         batch_norm=False,
         epochs=epochs,
@@ -243,6 +246,7 @@ def own_photo_rates(folder: Path, epochs: int) -> list[float]:
     start = time.perf_counter()
     load_image_folder(folder, as_array=True, image_size=PHOTO_SIZE)
     seconds = [time.perf_counter() - start]
+    clear_compiled()  # Keras traces in every round, too
     start = time.perf_counter()
     fitted = net.fit(paths, y)
     later = fitted.history_["seconds"][1:]
@@ -282,7 +286,7 @@ def speednet(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
         epochs=epochs, batch_size=SPEED_BATCH, augmentation=FLIPS_AND_SHIFTS, random_state=0
     )
     calls = {
-        "SpeedNet": lambda: statistics.median(net.fit(X, y).history_["seconds"][1:]),
+        "SpeedNet": lambda: epoch_seconds(net, X, y),
     }
     if HAS_PYTORCH:
         command = ("airbench", files, epochs, SPEED_BATCH, 0)
@@ -297,24 +301,22 @@ def strings(images: Images, folder: Path, rounds: int, epochs: int = 3) -> str:
     X, y, *_ = run_lengths()
     lists = [list(map(list, side.tolist())) for side in (X, y)]
     n_steps = -(-len(X) // 64)
-    fitted = PlainKeras(128, 0.1).fit(*lists)
-    files = write(folder / "strings", fitted._encode(lists[0], 0), fitted._encode(lists[1], 1))
+    other = PlainKeras(128, 0.1).fit(*lists)  # traces
+    read, written = (other._encode(part, side) for side, part in enumerate(lists))
+    files = write(folder / "strings", read, written)
     net = Seq2SeqRNN(hidden_size=128, batch_size=64, epochs=epochs, random_state=0)
+    times = peers.EpochTimes()
 
     def keras_step() -> float:
-        times = peers.EpochTimes()
-        model = PlainKeras(128, 0.1).fit(*lists).model
-        read, written = np.load(files / "X.npy"), np.load(files / "y.npy")
         inputs, expected = [read, written[:, :-1]], written[:, 1:]
-        model.fit(inputs, expected, batch_size=64, epochs=epochs, verbose=0, callbacks=[times])
-        return 1000 * statistics.median(times.seconds) / n_steps
+        settings = {"batch_size": 64, "epochs": epochs, "verbose": 0, "callbacks": [times]}
+        other.model.fit(inputs, expected, **settings)
+        return 1000 * statistics.median(times.seconds[1:]) / n_steps
 
-    def own_step() -> float:
-        fitted = clone(net).fit(X, y)
-        seconds = statistics.median(fitted.history_["seconds"][1:])
-        return 1000 * seconds / (fitted.n_steps_ / epochs)
-
-    calls = {"skcnn": own_step, "Keras": keras_step}
+    calls = {
+        "skcnn": lambda: 1000 * epoch_seconds(net, X, y) / n_steps,
+        "Keras": keras_step,
+    }
     if HAS_PYTORCH:
         calls["PyTorch"] = lambda: pytorch("strings", files, epochs, 64, 128)[0]
     return ratios("milliseconds a step", rounds_of(calls, rounds), "Keras")
