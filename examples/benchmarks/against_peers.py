@@ -210,6 +210,7 @@ def search(images: Images, folder: Path, rounds: int, *, longer: bool = False) -
 
     def run(net: object, grid: dict[str, list[object]], n_jobs: int = 1) -> Callable[[], float]:
         def seconds() -> float:
+            clear_compiled()  # else only the first round would trace
             start = time.perf_counter()
             GridSearchCV(net, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(X, y)
             return time.perf_counter() - start
@@ -246,7 +247,7 @@ def own_photo_rates(folder: Path, epochs: int) -> list[float]:
     start = time.perf_counter()
     load_image_folder(folder, as_array=True, image_size=PHOTO_SIZE)
     seconds = [time.perf_counter() - start]
-    clear_compiled()  # Keras traces in every round, too
+    clear_compiled()  # else only the first round would trace
     start = time.perf_counter()
     fitted = net.fit(paths, y)
     later = fitted.history_["seconds"][1:]
