@@ -159,8 +159,7 @@ class ImageArrays(LazyImages):
     def _read(self, rows: Any) -> Array:
         images = self.images[rows]
         out = np.empty((len(images), *self.shape[1:]), dtype=self.dtype)
-        for _ in in_parallel(self._write, images, out):
-            pass
+        in_parallel(self._write, images, out)
         return out
 
     def fingerprint(self) -> str:

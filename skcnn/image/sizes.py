@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from typing import Any, TypeVar
@@ -200,15 +201,23 @@ def write_layers(layers: list[Image.Image], out: Array) -> None:
     out[:] = np.rint(pixels) if out.dtype.kind == "u" else pixels
 
 
-def in_parallel(function: Callable[..., Result], *columns: Any) -> Iterator[Result]:
+def in_parallel(function: Callable[..., Result], *columns: Any) -> list[Result]:
     """Map a function over the rows of some columns, on several threads."""
-    # Pillow releases the GIL. Each thread gets one chunk of rows, as the overhead of a task per
-    # row would exceed the time of a small image.
-    n_threads = min(joblib.cpu_count(), 8, max(1, len(columns[0]) // 8))
-    runs = zip(*(np.array_split(column, n_threads) for column in columns), strict=True)
+    # Pillow releases the GIL. Threads take the next row each, as halves of the rows would not end
+    # at the same time; a task of the pool per row would take longer than a small image.
+    rows = list(zip(*columns, strict=True))
+    results: list[Any] = [None] * len(rows)
+    waiting = itertools.count()
+
+    def work() -> None:
+        while (row := next(waiting)) < len(rows):
+            results[row] = function(*rows[row])
+
+    n_threads = min(joblib.cpu_count(), 8, max(1, len(rows) // 8))
     with ThreadPoolExecutor(n_threads) as pool:
-        for results in pool.map(lambda run: list(map(function, *run)), runs):
-            yield from results
+        for done in [pool.submit(work) for _ in range(n_threads)]:
+            done.result()
+    return results
 
 
 class LazyImages:
