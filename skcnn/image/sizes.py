@@ -203,7 +203,7 @@ def write_layers(layers: list[Image.Image], out: Array) -> None:
 
 def in_parallel(function: Callable[..., Result], *columns: Any) -> list[Result]:
     """Map a function over the rows of some columns, on several threads."""
-    # Pillow releases the GIL. Threads take the next row each, as halves of the rows would not end
+    # Pillow releases the GIL. Threads take the next row each, as equal shares would not end
     # at the same time; a task of the pool per row would take longer than a small image.
     rows = list(zip(*columns, strict=True))
     results: list[Any] = [None] * len(rows)
