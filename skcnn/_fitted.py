@@ -94,9 +94,9 @@ class FittedNetwork:
     def _keep(self, state: State) -> None:
         check_not_forked()
         self._state = state
-        self._weight_tensors = [tf.constant(weight) for weight in state.weights]
         # Traced here, so that many threads can predict.
         self._forward = self._compiled_calls(self._plan)
+        self._weight_tensors = self._forward.prepared(state.weights)
         self.__dict__.pop("model_", None)
 
     def _compiled_calls(self, plan: Plan) -> Any:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from skcnn import ImageClassifier
 from skcnn._training import pool
-from skcnn._training.fusing import fuse_normalizations
+from skcnn._training.fusing import FoldedWeights, fuse_normalizations
 
 layers = keras.layers
 IMAGES = np.random.default_rng(0).normal(size=(6, 9, 8, 2))
@@ -44,6 +44,20 @@ def test_outputs_and_gradients_stay():
         assert np.abs(one).max() > 0.01
 
 
+def test_folded_weights_give_the_same_outputs():
+    plain, folded = network(), network()
+    rng = np.random.default_rng(1)
+    weights = [rng.uniform(0.2, 1, weight.shape) for weight in plain.weights]
+    plain.set_weights(weights)
+    expected = plain(IMAGES)
+    prepare = FoldedWeights(folded)
+    given = [tf.constant(weight) for weight in weights]
+    folded.set_weights(prepare(given))
+    np.testing.assert_allclose(folded(IMAGES), expected, rtol=1e-9)
+    for before, weight in zip(weights, given, strict=True):
+        np.testing.assert_array_equal(before, weight)
+
+
 def fused_layers(outputs, inputs):
     model = keras.Model(inputs, outputs)
     fuse_normalizations(model.layers)
@@ -70,11 +84,12 @@ def test_predictions_are_fused(monkeypatch):
     X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     seen = []
 
-    def fuse(found):
-        fuse_normalizations(found)
-        seen.append([layer.name for layer in found if "call" in vars(layer)])
+    class Recording(FoldedWeights):
+        def __init__(self, model):
+            super().__init__(model)
+            seen.append([layer.name for layer in model.layers if "call" in vars(layer)])
 
-    monkeypatch.setattr(pool, "fuse_normalizations", fuse)
+    monkeypatch.setattr(pool, "FoldedWeights", Recording)
     architecture = "CONV-5 -> RELU -> POOL -> BN -> CONV-3 -> RELU -> GAP -> FCS"
     net = ImageClassifier(architecture, batch_norm=True, epochs=1, random_state=0)
     fitted = net.fit(X, np.arange(40) % 2)

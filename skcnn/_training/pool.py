@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .._keras import keras, tf
 from .batches import as_batch
-from .fusing import fuse_normalizations
+from .fusing import FoldedWeights
 from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed_variables
 
 Array = NDArray[Any]
@@ -144,7 +144,7 @@ class StatelessCall:
 
 
 class Forward:
-    """Compiled forward pass: maps a batch and the weights to features and outputs.
+    """Compiled forward pass: maps a batch and prepared weights to features and outputs.
 
     It takes any number of rows.
 
@@ -165,7 +165,7 @@ class Forward:
 
     def __init__(self, plan: Plan) -> None:
         model = plan.model()
-        fuse_normalizations(model.layers)
+        self._folded = FoldedWeights(model)
         both = keras.Model(model.input, [model.layers[-1].input, model.output], name="forward")
         self.n_seeds = len(seed_variables(model))
         spec = tf.TensorSpec(model.input.shape, model.input.dtype)
@@ -175,7 +175,11 @@ class Forward:
         self.n_features = int(features[-1])
         self.n_outputs = math.prod(outputs[1:])
 
-    def __call__(self, batch: Array, weights: list[Any]) -> list[Any]:
+    def prepared(self, weights: list[Any]) -> list[tf.Tensor]:
+        """Return the tensors that calls take for these weights."""
+        return self._folded([tf.convert_to_tensor(weight) for weight in weights])
+
+    def __call__(self, batch: Array, weights: list[tf.Tensor]) -> list[Any]:
         """Run the network over a batch."""
         return self._call([batch.astype(np.float32, copy=False)], weights)
 

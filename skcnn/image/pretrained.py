@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._compat import Interval, StrOptions
 from .._fitted import FEATURES
-from .._keras import keras, tf
+from .._keras import keras
 from .._training.callbacks import ProgressBar
 from .._training.loop import Training, TrainingRun
 from .._training.network import CompiledNetwork, Plan, State, draw_weights
@@ -339,7 +339,7 @@ class PretrainedTraining(_Part):
         n_outputs = self._head.n_outputs
         shapes: tuple[tuple[int, ...], ...] = ((network.n_features, n_outputs), (n_outputs,))
         of_head: list[Array] = [np.zeros(shape, np.float32) for shape in shapes]
-        weights = [tf.constant(each) for each in (*base, *of_head)]
+        weights = network.prepared([*base, *of_head])
 
         def features(X: Any) -> Array:
             return predict_in_parts(

@@ -217,7 +217,11 @@ class Writer:
                 self._calls[name] = StatelessCall(self.model, function, specs)
         return self._calls[name]
 
-    def __call__(self, name: str, inputs: list[Any], weights: list[Any]) -> list[Array]:
+    def prepared(self, weights: list[Any]) -> list[tf.Tensor]:
+        """Return the tensors that calls take for these weights."""
+        return [tf.convert_to_tensor(weight) for weight in weights]
+
+    def __call__(self, name: str, inputs: list[Any], weights: list[tf.Tensor]) -> list[Array]:
         """Run a function of this module over a batch.
 
         Parameters
@@ -227,7 +231,7 @@ class Writer:
         inputs : list
             Codes of shape (n_rows, length), and further inputs of the function.
         weights : list of Tensor
-            The weights of the network.
+            The prepared weights.
         """
         return [output.numpy() for output in self._prepare(name)(inputs, weights)]
 

@@ -769,7 +769,7 @@ class Seq2SeqRNN(KerasEstimator):
 
         def predict(model: keras.Model) -> NDArray[np.str_]:
             reader = object.__new__(type(self))
-            weights = [weight.value for weight in model.weights]
+            weights = calls.prepared([weight.value for weight in model.weights])
             reader.__dict__ = {**vars(self), "_forward": calls, "_weight_tensors": weights}
             return reader._written(X)
 
