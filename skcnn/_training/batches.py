@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,21 @@ def row_chunks(X: Any, rows: Array, itemsize: int) -> list[Array]:
     """Split rows into chunks of bounded size, at `itemsize` bytes per value."""
     n_rows = max(1, CHUNK_BYTES // (itemsize * math.prod(X.shape[1:])))
     return [rows[start : start + n_rows] for start in range(0, len(rows), n_rows)]
+
+
+def read_ahead(X: Any, parts: Sequence[Any]) -> Iterator[Array]:
+    """Yield ``X[part]`` for each part; from files, read the next one while the caller works."""
+    if isinstance(X, np.ndarray) or len(parts) == 1:
+        yield from (X[part] for part in parts)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for part in parts:
+            read, waiting = waiting, thread.submit(X.__getitem__, part)
+            if read is not None:
+                yield read.result()
+        if waiting is not None:
+            yield waiting.result()
 
 
 def automatic_batch_size(n_samples: int, n_batches: int, smallest: int, largest: int) -> int:

@@ -7,15 +7,14 @@ import json
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._keras import keras, tf
-from .batches import as_batch
+from .batches import as_batch, read_ahead
 from .fusing import FoldedWeights
 from .network import CACHED, MAX_FORWARDS, CompiledNetwork, Plan, compiles, seed_variables
 
@@ -242,7 +241,10 @@ def predict_in_parts(
     n_rows = most - most % group
     parts: list[Array] = []
     whole: Array | None = None
-    for start, batch in _read_ahead(X, n_rows):
+    starts = range(0, len(X), n_rows)
+    batches = read_ahead(X, [slice(start, start + n_rows) for start in starts])
+    for start, rows in zip(starts, batches, strict=True):
+        batch = as_batch(rows)
         fill = np.repeat(batch[-1:], -len(batch) % group, axis=0)
         filled = np.concatenate([batch, fill]) if len(fill) else batch
         part = predict(filled).numpy()[: len(batch)]
@@ -253,26 +255,6 @@ def predict_in_parts(
             whole = empty((len(X), *part.shape[1:]), part.dtype)
         whole[start : start + len(part)] = part
     return np.concatenate(parts) if whole is None else whole
-
-
-def _read_ahead(X: Any, n_rows: int) -> Iterator[tuple[int, Array]]:
-    """Read some rows at a time, from files the next ones while the caller works on the last."""
-    starts = range(0, len(X), n_rows)
-    if isinstance(X, np.ndarray) or len(starts) == 1:
-        for start in starts:
-            yield start, as_batch(X[start : start + n_rows])
-        return
-    with ThreadPoolExecutor(1) as thread:
-
-        def read(start: int) -> Future[Array]:
-            return thread.submit(lambda: as_batch(X[start : start + n_rows]))
-
-        waiting = read(0)
-        for start in starts:
-            batch = waiting.result()
-            if start + n_rows < len(X):
-                waiting = read(start + n_rows)
-            yield start, batch
 
 
 def clear_compiled() -> None:

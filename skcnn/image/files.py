@@ -36,6 +36,7 @@ Result = TypeVar("Result")
 # Pillow modes by the channels that they are decoded to.
 GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+MODES = GREY_MODES | COLOUR_MODES
 
 # Supported dtypes of pixels. Files of different dtypes have no common value range.
 KINDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "32-bit"}
@@ -147,6 +148,7 @@ class ImageFiles(LazyImages):
                 size = size or _common_size(self.paths, heads)
                 shape = (*size, max(head.channels for head in heads))
         self.dtype = np.dtype(dtype)
+        self._kind = self.dtype.name
         self._fill = self._padding(shape[-1])
         self.shape = (len(self.paths), *shape)
 
@@ -194,7 +196,7 @@ class ImageFiles(LazyImages):
         height, width, channels = out.shape
         with _opened(path) as image:
             kind = kind_of(image)
-            _check_dtype(kind, out.dtype.name)
+            _check_dtype(kind, self._kind)
             box = None if self.resize is None else _reduce(image, (height, width))
             layers = layers_of(image, path, kind, channels, self.background)
             if self.resize is not None:
@@ -356,7 +358,7 @@ def _opened(path: str) -> Iterator[Image.Image]:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":
                 raise ValueError(f"it has {frames} frames, but a still image is expected")
-            if image.mode not in GREY_MODES | COLOUR_MODES:
+            if image.mode not in MODES:
                 raise ValueError(f"its pixels are of Pillow's unknown mode {image.mode!r}")
             yield image
     except Exception as error:

@@ -181,15 +181,19 @@ def resized(
     target = (size[1], size[0])
     if layers[0].size == target:
         return layers
-    if len(layers) == 1 and layers[0].mode in ("L", "RGB"):
-        whole = tuple(int(value) for value in np.rint(pixel))
-        fills: list[Any] = [whole if len(whole) > 1 else whole[0]]
-    else:
-        fills = [float(value) for value in pixel]
+    fills = _fills(layers, pixel) if how == "pad" else [None] * len(layers)
     box = box or (0, 0, *layers[0].size)
     return [
         RESIZE[how](layer, target, fill, box) for layer, fill in zip(layers, fills, strict=True)
     ]
+
+
+def _fills(layers: list[Image.Image], pixel: Array) -> list[Any]:
+    """Return the value of the padding in each image."""
+    if len(layers) > 1 or layers[0].mode not in ("L", "RGB"):
+        return [float(value) for value in pixel]
+    whole = tuple(int(value) for value in np.rint(pixel))
+    return [whole if len(whole) > 1 else whole[0]]
 
 
 def write_layers(layers: list[Image.Image], out: Array) -> None:
