@@ -46,23 +46,6 @@ def test_vectors_and_dense_layers_are_left_to_adam(shape, name):
     )
 
 
-@pytest.mark.parametrize(
-    ("architecture", "share"),
-    [
-        ("CONV-8 -> RELU -> FCS", 128 / 512),
-        ("CONV-2 -> RELU -> FCS", 1),
-        ("CONV-8 -> RELU -> FC-512 -> RELU -> FCS", 1),
-    ],
-)
-def test_the_rate_of_a_last_layer_falls_with_the_size_of_its_map(architecture, share):
-    # The first step of Adam is the rate, except where the gradient is zero.
-    fitted = ImageClassifier(architecture, random_state=0, epochs=1, batch_size=300)
-    fitted.set_params(learning_rate=1e-3, learning_rate_schedule="constant")
-    before = fitted.set_params(learning_rate=1e-30).fit(X, Y).model_.layers[-1].kernel.numpy()
-    after = fitted.set_params(learning_rate=1e-3).fit(X, Y).model_.layers[-1].kernel.numpy()
-    assert np.abs(after - before).max() == pytest.approx(1e-3 * share, rel=1e-2)
-
-
 def test_no_weight_decay_by_default():
     variable = keras.Variable(np.ones((4, 3), np.float32))
     plain, decayed = Muon(0.1), Muon(0.1, weight_decay=0.5)

@@ -173,3 +173,21 @@ def test_a_last_layer_that_reads_a_large_map_learns_from_few_images():
 def test_a_last_layer_that_reads_a_large_map_starts_at_zero(architecture, equal):
     fitted = ImageClassifier(architecture, learning_rate=1e-30, epochs=1, random_state=0).fit(X, Y)
     assert np.allclose(fitted.predict_proba(X[:5]), 0.1, rtol=1e-6) == equal
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+@pytest.mark.parametrize(
+    ("architecture", "share"),
+    [
+        ("CONV-8 -> RELU -> FCS", 128 / 512),
+        ("CONV-2 -> RELU -> FCS", 1),
+        ("CONV-8 -> RELU -> FC-512 -> RELU -> FCS", 1),
+    ],
+)
+def test_the_rate_of_a_last_layer_falls_with_the_size_of_its_map(architecture, share, optimizer):
+    # The first step of Adam is the rate, except where the gradient is zero.
+    fitted = ImageClassifier(architecture, random_state=0, epochs=1, batch_size=150)
+    fitted.set_params(optimizer=optimizer, learning_rate_schedule="constant")
+    before = fitted.set_params(learning_rate=1e-30).fit(X, Y).model_.layers[-1].kernel.numpy()
+    after = fitted.set_params(learning_rate=1e-3).fit(X, Y).model_.layers[-1].kernel.numpy()
+    assert np.abs(after - before).max() == pytest.approx(1e-3 * share, rel=1e-2)

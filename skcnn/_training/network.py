@@ -238,13 +238,12 @@ def draw_seeds(seeds: list[Any], rng: np.random.Generator) -> None:
 def rate_shares(model: keras.Model) -> list[tuple[Any, float]]:
     """List the variables that are trained at a share of the learning rate, and the shares.
 
-    A builder sets ``learning_rate_share`` on layers.
+    A builder sets ``learning_rate_share`` on variables.
     """
     return [
-        (variable, layer.learning_rate_share)
-        for layer in model.layers
-        if hasattr(layer, "learning_rate_share")
-        for variable in layer.trainable_variables
+        (variable, variable.learning_rate_share)
+        for variable in model.trainable_variables
+        if hasattr(variable, "learning_rate_share")
     ]
 
 

@@ -57,10 +57,9 @@ class Muon(MuonHooks):
     """Keras's Muon [1]_, extended to the kernels of convolutions.
 
     A kernel is reshaped to a matrix with one column per filter. Adam trains biases, normalization
-    parameters and the fully connected layers of skcnn's networks, at a smaller rate the last one
-    if it reads a large map. With Adam for all, VGGLite reaches an accuracy 9.3 points lower in
-    five epochs (``docs/guide/performance.rst``), and 0.9 points lower with Muon for the hidden
-    fully connected layers, too.
+    parameters and the fully connected layers of skcnn's networks. With Adam for all, VGGLite
+    reaches an accuracy 9.3 points lower in five epochs (``docs/guide/performance.rst``), and 0.9
+    points lower with Muon for the hidden fully connected layers, too.
 
     Parameters
     ----------
@@ -83,12 +82,6 @@ class Muon(MuonHooks):
 
     def uses_adam(self, variable: Any) -> bool:
         return len(variable.shape) < 2 or any(map(variable.path.count, self.exclude_layers))
-
-    def build(self, variables: list[Any]) -> None:
-        if not self.built:
-            # A builder sets `muon_share` on kernels.
-            scale_rates(self, [(each, getattr(each, "muon_share", 1.0)) for each in variables])
-        super().build(variables)
 
     def muon_step(self, gradient: Any, variable: Any, rate: Any, momentum: Any) -> None:
         self.assign(momentum, gradient + momentum * self.momentum)

@@ -314,7 +314,8 @@ def _start(
     for layer, number in zip(layers, numbers, strict=True):
         depth = n_blocks - number
         layer.trainable = depth <= n_trained and not isinstance(layer, FROZEN)
-        layer.learning_rate_share = float(layer_decay) ** depth
+        for weight in layer.weights:
+            weight.learning_rate_share = float(layer_decay) ** depth
     return inputs, features
 
 

@@ -28,9 +28,9 @@ from .notation import (
 # With Keras's default of 0.99, the statistics would lag hundreds of batches behind the weights.
 BATCH_NORM_MOMENTUM = 0.6
 
-# A last layer that reads a map of more numbers starts at zero, and Muon has Adam train it at a
-# smaller rate, as a step of Adam changes each weight by about the rate, so that the outputs change
-# in proportion to the number of inputs (G. Yang et al., "Tensor Programs V", 2022).
+# A last layer that reads a map of more numbers starts at zero and is trained at a smaller rate, as
+# a step of Adam changes each weight by about the rate, so that the outputs change in proportion to
+# the number of inputs (G. Yang et al., "Tensor Programs V", 2022).
 # docs/guide/small_data.rst has MiniCNN with and without it. With 512, its textures have 0.987, its
 # stripes 0.930, rings 0.867, CIFAR-10 0.358 and Fashion-MNIST 0.827. On a last layer that reads
 # 300 hidden units, as that of FeedForward, it costs half a point of the digits.
@@ -108,7 +108,7 @@ def build_network(
     outputs = add_output(features, n_outputs, activation, from_zero=reads_map)
     model = keras.Model(inputs, outputs, name="network")
     if reads_map:
-        model.layers[-1].kernel.muon_share = MANY_INPUTS / features.shape[-1]
+        model.layers[-1].kernel.learning_rate_share = MANY_INPUTS / features.shape[-1]
     return model
 
 
