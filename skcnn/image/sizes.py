@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
@@ -24,6 +25,11 @@ Result = TypeVar("Result")
 SIDES = ("height", "width", "channels")
 
 WHITE = (255, 255, 255)
+
+# In a function that takes less time, threads would wait for each other, as most of it is Python:
+# the heads of 1,500 files are read in half the time. Measured anew after so many rows.
+QUICK_SECONDS = 1.5e-4
+QUICK_ROWS = 32
 
 # Weights of red, green and blue in grey (ITU-R BT.601), as in Pillow.
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -206,12 +212,19 @@ def write_layers(layers: list[Image.Image], out: Array) -> None:
 
 
 def in_parallel(function: Callable[..., Result], *columns: Any) -> list[Result]:
-    """Map a function over the rows of some columns, on several threads."""
+    """Map a function over the rows of some columns, on several threads unless it is quick."""
+    rows = list(zip(*columns, strict=True))
+    results: list[Any] = []
+    is_quick = True
+    while is_quick and len(results) < len(rows):
+        start, part = time.perf_counter(), rows[len(results) :][: QUICK_ROWS if results else 2]
+        results += [function(*row) for row in part]
+        is_quick = time.perf_counter() - start < QUICK_SECONDS * len(part)
+
     # Pillow releases the GIL. Threads take the next row each, as equal shares would not end
     # at the same time; a task of the pool per row would take longer than a small image.
-    rows = list(zip(*columns, strict=True))
-    results: list[Any] = [None] * len(rows)
-    waiting = itertools.count()
+    waiting = itertools.count(len(results))
+    results += [None] * (len(rows) - len(results))
 
     def work() -> None:
         while (row := next(waiting)) < len(rows):
