@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from skcnn import FeedForward, ImageClassifier, MiniCNN, SpeedNet, StackedCNN, VGGLite
 from skcnn._training.network import MAX_BUILT_LAYERS
 from skcnn.image.networks import _Size, build_network, set_standardization
-from skcnn.image.notation import Conv, Dense, Dropout, Pool, Residual, Simple, canonical, parse
+from skcnn.image.notation import (
+    Conv,
+    Dense,
+    Dropout,
+    GlobalPool,
+    Pool,
+    Residual,
+    Simple,
+    canonical,
+    parse,
+)
 
 PRESETS = [FeedForward, MiniCNN, StackedCNN, VGGLite, SpeedNet]
 
@@ -40,6 +50,7 @@ def kinds(model):
         ("[CONV-8 -> RELU]*2 -> FCS", "CONV-8 -> RELU -> CONV-8 -> RELU -> FCS"),
         ("[[BN]*2 -> TANH]*2 -> FCS", "BN -> BN -> TANH -> [BN]*2 -> TANH -> FCS"),
         ("POOL-2 -> AVGPOOL-2 -> FCS", "POOL -> AVGPOOL -> FCS"),
+        ("GAP-1 -> FCS", "GAP -> FCS"),
         ("DROPOUT-.50 -> FCS", "DROPOUT-0.5 -> FCS"),
         ("RES[CONV-8] -> RES[CONV-8] -> FCS", "RES[CONV-8]*2 -> FCS"),
         ("[FCS]", "FCS"),
@@ -53,7 +64,7 @@ def test_spellings_of_one_network_are_equal(one, other):
 def test_parse_reads_every_token():
     layers = parse(
         "CONV-8:5/2 -> RELU -> GELU -> SILU -> TANH -> POOL-3 -> AVGPOOL -> BN -> "
-        "RES[CONV-4] -> GAP -> DROPOUT-0.25 -> FC-7 -> FCS"
+        "RES[CONV-4] -> GAP-3 -> GAP -> DROPOUT-0.25 -> FC-7 -> FCS"
     )
     assert layers == (
         Conv(8, 5, 2),
@@ -62,7 +73,8 @@ def test_parse_reads_every_token():
         Pool("AVGPOOL", 2),
         Simple("BN"),
         Residual((Conv(4),)),
-        Simple("GAP"),
+        GlobalPool(3),
+        GlobalPool(),
         Dropout(0.25),
         Dense(7),
         Simple("FCS"),
@@ -98,6 +110,9 @@ def test_parse_reads_every_token():
         ("FC-3 -> CONV-8 -> FCS", 8, "needs an image, but FC-3"),
         ("[CONV-8 -> FC-3]*2 -> FCS", 1, "needs an image, but FC-3"),
         ("GAP -> POOL -> FCS", 7, "needs an image, but GAP"),
+        ("GAP-0 -> FCS", 4, "expected the number of cells a side from 1"),
+        ("FC-3 -> GAP-4 -> FCS", 8, "GAP-4 needs an image, but FC-3"),
+        ("RES[GAP-4] -> FCS", 4, "not allowed in RES"),
         ("RES[FC-3] -> FCS", 4, "not allowed in RES"),
         ("RES CONV-8 -> FCS", 4, "expected '[' after RES"),
         ("CONV-8 ->\nCONX-8 -> FCS", 0, "did you mean CONV-m?"),
@@ -126,7 +141,7 @@ vector_layers = simple | st.builds(Dense, st.integers(1, 100_000))
 networks = st.builds(
     lambda image, gap, vector: (*image, *gap, *vector, Simple("FCS")),
     st.lists(image_layers, max_size=8),
-    st.sampled_from([(), (Simple("GAP"),)]),
+    st.sampled_from([(), (GlobalPool(),), (GlobalPool(4),)]),
     st.lists(vector_layers, max_size=4),
 )
 
@@ -205,6 +220,36 @@ def test_pools_pad_odd_sizes():
     np.testing.assert_array_equal(features[0, :, :, 0], [[4, 5], [10, 11], [13, 14]])
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "cell"),
+    [
+        ((8, 12, 1), 4, (2, 3)),
+        ((9, 5, 2), 4, (3, 2)),
+        ((4, 3, 1), 4, (1, 1)),
+        ((7, 7, 1), 1, (7, 7)),
+    ],
+)
+def test_global_pooling_averages_cells(shape, size, cell):
+    model = build(f"GAP-{size} -> FCS", shape)
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    pooled = [
+        [
+            image[row : row + cell[0], column : column + cell[1]].mean(axis=(0, 1))
+            for column in range(0, shape[1], cell[1])
+        ]
+        for row in range(0, shape[0], cell[0])
+    ]
+    features = keras.Model(model.input, model.layers[-1].input)(image[None])[0]
+    np.testing.assert_allclose(features, np.ravel(pooled), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", [StackedCNN, VGGLite])
+def test_presets_read_larger_maps_in_as_many_cells(preset):
+    sizes = [build(preset.architecture, (side, side, 3)).count_params() for side in (32, 64, 200)]
+    assert len(set(sizes)) == 1
+    assert "gap_1" not in [each.name for each in build(preset.architecture, (32, 32, 3)).layers]
+
+
 def test_residual_adds_its_input():
     model = build("RES[CONV-1:1] -> FCS", (2, 2, 1))
     model.get_layer("conv_1").set_weights([np.full((1, 1, 1, 1), 3.0), np.zeros(1)])
@@ -240,6 +285,7 @@ def test_standardize_layer_has_zero_mean_and_unit_variance():
         *(preset.architecture for preset in PRESETS),
         "FCS",
         "GAP -> FC-3 -> FCS",
+        "GAP-4 -> CONV-2 -> GAP-20 -> FCS",
         "BN -> CONV-4:5/2 -> BN -> TANH -> AVGPOOL-3 -> DROPOUT-0.5 -> FC-3 -> BN -> FCS",
         "CONV-5:1/3 -> RES[CONV-4/2 -> RES[POOL] -> BN] -> RES[RELU] -> GAP -> FCS",
         "[RES[CONV-4:1/2 -> POOL-3]]*3 -> FC-2 -> FC-3 -> FCS",
@@ -356,6 +402,7 @@ def test_patches_as_wide_as_the_image_in_bfloat16(kernel, size, channels):
         "CONV-4 -> SILU",
         "CONV-4 -> TANH",
         "CONV-4 -> GAP -> FC-5",
+        "CONV-4 -> GAP-4",
         "FC-7",
         "RES[CONV-4/2]",
         "RES[CONV-3 -> POOL-4 -> RES[CONV-6/3]]",

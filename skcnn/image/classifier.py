@@ -40,12 +40,12 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
     Parameters
     ----------
     architecture : str, default="[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> \
-            POOL -> [CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
+            POOL -> [CONV-128 -> RELU]*3 -> POOL -> GAP-4 -> FC-100 -> RELU -> FCS"
         The layers, such as ``"CONV-32 -> RELU -> POOL -> FCS"``: ``CONV-m`` (m filters, 3x3;
         ``CONV-m:5`` 5x5, ``CONV-m/2`` stride 2), ``RELU``, ``GELU``, ``SILU``, ``TANH``, ``POOL``
-        (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``, ``DROPOUT-p``,
-        ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output layer). ``[...]*n``
-        repeats.
+        (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average; ``GAP-4`` to at most 4x4),
+        ``BN``, ``DROPOUT-p``, ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output
+        layer). ``[...]*n`` repeats.
     label_smoothing : float, default=0.1
         Share of the target, in [0, 1), that is spread evenly over all classes. With several labels
         a sample, the share by which targets are moved to 1/2.

@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 VGG_LITE = (
     "[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> "
-    "[CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
+    "[CONV-128 -> RELU]*3 -> POOL -> GAP-4 -> FC-100 -> RELU -> FCS"
 )
 
 # Shifts in pixels along both axes, and their weights. Shift and flip averaging raise the accuracy

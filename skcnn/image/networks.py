@@ -18,6 +18,7 @@ from .notation import (
     Conv,
     Dense,
     Dropout,
+    GlobalPool,
     Layer,
     Pool,
     Residual,
@@ -183,10 +184,8 @@ class _Builder:
                     x = self.residual(x, body)
                 case Simple("BN"):
                     x = self.normalization(x)
-                case Simple("GAP"):
-                    x = keras.layers.GlobalAveragePooling2D(
-                        data_format="channels_last", name=self.name("gap"), dtype=self.dtype
-                    )(x)
+                case GlobalPool(size):
+                    x = self.global_pooling(x, size)
                 case Simple(name):
                     activation = gelu if self.fused and name == "GELU" else ACTIVATIONS[name]
                     x = keras.layers.Activation(
@@ -228,6 +227,15 @@ class _Builder:
             name=self.name("subsample"),
             dtype=self.dtype,
         )(x)
+
+    def global_pooling(self, x: keras.KerasTensor, size: int) -> keras.KerasTensor:
+        cell = _cell(x.shape[1:3], size)
+        if size > 1 and cell == (1, 1):
+            return x
+        options = {"data_format": "channels_last", "dtype": self.dtype, "name": self.name("gap")}
+        if size == 1:
+            return keras.layers.GlobalAveragePooling2D(**options)(x)
+        return keras.layers.AveragePooling2D(cell, padding="same", **options)(x)
 
     def normalization(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return self.norm(momentum=BATCH_NORM_MOMENTUM, name=self.name("bn"), dtype=self.dtype)(x)
@@ -292,13 +300,20 @@ class _Size:
                     shape = self.add_residual(body, shape)
                 case Simple("BN"):
                     self.add(4 * shape[-1])
+                case GlobalPool(size):
+                    shape = self.add_global_pooling(shape, size)
                 case _:
                     self.add(0)
             if isinstance(layer, Pool):
                 shape = _divided(shape, layer.size)
-            elif layer == Simple("GAP"):
-                shape = shape[-1:]
         return shape
+
+    def add_global_pooling(self, shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+        cell = _cell(shape[:-1], size)
+        if size == 1 or cell != (1, 1):
+            self.add(0)
+        sides = [-(-side // part) for side, part in zip(shape[:-1], cell, strict=True)]
+        return shape[-1:] if size == 1 else (*sides, shape[-1])
 
     def add_convolution(
         self, layer: Conv, shape: tuple[int, ...], followed_by_norm: bool
@@ -325,6 +340,11 @@ class _Size:
             self.add_convolution(Conv(made[-1], 1, strides), shape, False)
         self.add(0)
         return made
+
+
+def _cell(sides: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """Return the sides of the cells that divide a map into at most `size` ones a side."""
+    return tuple(-(-side // size) for side in sides)
 
 
 def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:

@@ -53,6 +53,19 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class GlobalPool:
+    """Average of the map, or of at most `size` cells a side.
+
+    A map that is not larger stays, as with the adaptive pooling of VGG in torchvision.
+    """
+
+    size: int = 1
+
+    def __str__(self) -> str:
+        return "GAP" if self.size == 1 else f"GAP-{self.size}"
+
+
+@dataclass(frozen=True)
 class Dense:
     """Fully connected layer."""
 
@@ -74,7 +87,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Simple:
-    """A layer without arguments: an activation, GAP, BN or FCS."""
+    """A layer without arguments: an activation, BN or FCS."""
 
     name: str
 
@@ -92,7 +105,7 @@ class Residual:
         return f"RES[{canonical(self.body)}]"
 
 
-Layer = Conv | Pool | Dense | Dropout | Simple | Residual
+Layer = Conv | Pool | GlobalPool | Dense | Dropout | Simple | Residual
 
 POOLS = ("POOL", "AVGPOOL")
 ACTIVATIONS = {"RELU": "relu", "GELU": "gelu", "SILU": "silu", "TANH": "tanh"}
@@ -258,6 +271,10 @@ class _Parser:
         if name in POOLS:
             size = self.number("the pool size", high=99) if self.dashed() else 2
             return Pool(name, size)
+        if name == "GAP":
+            return GlobalPool(
+                self.number("the number of cells a side", high=99) if self.dashed() else 1
+            )
         return Simple(name)
 
     def follows(self, character: str) -> bool:
@@ -305,7 +322,7 @@ def n_weighted(layers: tuple[Layer, ...]) -> int:
 def check_body(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
     """Reject layers in a residual body that do not map an image to an image."""
     for layer, start in placed:
-        if isinstance(layer, Dense) or layer in (Simple("GAP"), Simple("FCS")):
+        if isinstance(layer, Dense | GlobalPool) or layer == Simple("FCS"):
             parser.fail(f"{layer} is not allowed in RES[...], whose output is an image", start)
 
 
@@ -318,8 +335,8 @@ def check_order(placed: list[tuple[Layer, int]], parser: _Parser) -> None:
             parser.fail("FCS is only allowed at the end", start)
         if layer != Simple("FCS") and last:
             parser.fail("expected '-> FCS' at the end", len(parser.text.rstrip()))
-        needs_image = isinstance(layer, Conv | Pool | Residual) or layer == Simple("GAP")
+        needs_image = isinstance(layer, Conv | Pool | GlobalPool | Residual)
         if needs_image and flat_since is not None:
             parser.fail(f"{layer} needs an image, but {flat_since} outputs a vector", start)
-        if isinstance(layer, Dense) or layer == Simple("GAP"):
+        if isinstance(layer, Dense) or layer == GlobalPool():
             flat_since = layer

@@ -390,7 +390,9 @@ class MiniCNN(Preset):
 class StackedCNN(Preset):
     """Two blocks of two convolutions and one hidden layer.
 
-    The architecture is fixed: ``[[CONV-32 -> RELU]*2 -> POOL]*2 -> FC-100 -> RELU -> FCS``.
+    The architecture is fixed:
+    ``[[CONV-32 -> RELU]*2 -> POOL]*2 -> GAP-8 -> FC-100 -> RELU -> FCS``. ``GAP-8`` averages the
+    maps of images of more than 32 pixels to 8x8.
 
     Parameters
     ----------
@@ -568,7 +570,7 @@ class StackedCNN(Preset):
     array([0, 1, 2])
     """
 
-    architecture = "[[CONV-32 -> RELU]*2 -> POOL]*2 -> FC-100 -> RELU -> FCS"
+    architecture = "[[CONV-32 -> RELU]*2 -> POOL]*2 -> GAP-8 -> FC-100 -> RELU -> FCS"
 
 
 class VGGLite(Preset):
@@ -576,7 +578,8 @@ class VGGLite(Preset):
 
     The architecture follows [1]_ and is fixed:
     ``[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> POOL -> [CONV-128 -> RELU]*3 -> POOL
-    -> FC-100 -> RELU -> FCS``.
+    -> GAP-4 -> FC-100 -> RELU -> FCS``. ``GAP-4`` averages the maps of images of more than 32
+    pixels to 4x4.
 
     Parameters
     ----------

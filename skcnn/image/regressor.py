@@ -33,12 +33,12 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     Parameters
     ----------
     architecture : str, default="[CONV-32 -> RELU]*2 -> POOL -> [CONV-64 -> RELU]*2 -> \
-            POOL -> [CONV-128 -> RELU]*3 -> POOL -> FC-100 -> RELU -> FCS"
+            POOL -> [CONV-128 -> RELU]*3 -> POOL -> GAP-4 -> FC-100 -> RELU -> FCS"
         The layers, such as ``"CONV-32 -> RELU -> POOL -> FCS"``: ``CONV-m`` (m filters, 3x3;
         ``CONV-m:5`` 5x5, ``CONV-m/2`` stride 2), ``RELU``, ``GELU``, ``SILU``, ``TANH``, ``POOL``
-        (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average), ``BN``, ``DROPOUT-p``,
-        ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output layer). ``[...]*n``
-        repeats.
+        (2x2 maximum; ``POOL-3``), ``AVGPOOL``, ``GAP`` (global average; ``GAP-4`` to at most 4x4),
+        ``BN``, ``DROPOUT-p``, ``FC-n``, ``RES[...]`` (residual) and, last, ``FCS`` (the output
+        layer). ``[...]*n`` repeats.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Loss of the standardized targets. "huber" is quadratic up to an error of one standard
         deviation of y and linear beyond.
