@@ -85,7 +85,7 @@ class OwnTrainingParameters(TypedDict, total=False):
     optimizer: Optimizer
     learning_rate: float | None
     learning_rate_schedule: Schedule
-    weight_decay: float
+    weight_decay: float | None
     early_stopping: bool
     validation_fraction: float
     scoring: Scoring | None
@@ -108,7 +108,7 @@ TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
         StrOptions({"constant", *SCHEDULES}),
         keras.optimizers.schedules.LearningRateSchedule,
     ],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],

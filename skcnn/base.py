@@ -111,7 +111,7 @@ class KerasEstimator(CallbackSupportMixin, FittedNetwork, RoutedParameters):
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
         learning_rate_schedule: Schedule = "one_cycle",
-        weight_decay: float = 0.0,
+        weight_decay: float | None = 0.0,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         scoring: Scoring | None = None,

@@ -117,7 +117,7 @@ def test_reused_network_is_bit_identical_to_a_new_one(built, parameters):
     fresh = net(**parameters).fit(X, Y)
     others = {"random_state": 7, "standardize": True}
     if not isinstance(parameters.get("optimizer"), keras.optimizers.Optimizer):
-        others["weight_decay"] = 2 * parameters.get("weight_decay", 0)
+        others["weight_decay"] = 2 * (fresh.model_.optimizer.weight_decay or 0)
         if isinstance(parameters.get("learning_rate_schedule", ""), str):
             others["learning_rate"] = 0.3
     net(**{**parameters, **others}).fit(X[::-1], Y[::-1])

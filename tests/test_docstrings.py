@@ -88,7 +88,7 @@ def test_classifiers_describe_parameters_and_attributes_alike():
         include_params=True,
         exclude_params=["learning_rate"],  # FeedForward has rates of its own
         include_attrs=True,
-        ignore_types=("epochs", "label_smoothing"),  # presets have defaults of their own
+        ignore_types=("epochs", "label_smoothing", "weight_decay"),  # own defaults of presets
     )
     others = [cls for cls in CLASSIFIERS if cls is not skcnn.FeedForward]
     assert_docstring_consistency(others, include_params=["learning_rate"])
@@ -108,6 +108,7 @@ def test_pretrained_estimators_describe_parameters_like_the_others(estimators):
         exclude_params=[] if both else own,
         include_attrs=True,
         exclude_attrs=["history_"] if both else ["image_size_", "pixel_limits_", "resize_"],
+        ignore_types=("weight_decay",),
     )
 
 

@@ -395,7 +395,7 @@ def test_a_diverging_run_warns(digits):
         {"learning_rate": 0.02},
         {"learning_rate_schedule": "constant"},
         {"learning_rate_schedule": "cosine"},
-        {"weight_decay": 0.1},
+        {"weight_decay": 0.3},
         {"label_smoothing": 0.2},
         {"class_weight": {0: 5.0}},
         {"early_stopping": True},

@@ -56,6 +56,23 @@ def test_no_weight_decay_by_default():
         np.testing.assert_allclose(variable, np.full((4, 3), expected), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, 0.1),
+        ({"optimizer": "adam"}, None),
+        ({"optimizer": "adamw"}, 0.004),
+        ({"optimizer": Muon}, 0.1),
+        ({"optimizer": Muon(weight_decay=0.2)}, 0.2),
+        ({"optimizer__weight_decay": 0.3}, 0.3),
+        ({"weight_decay": 0.0}, None),
+    ],
+)
+def test_default_weight_decay(parameters, expected):
+    fitted = ImageClassifier("FCS", epochs=1, **parameters).fit(X, Y)
+    assert fitted.model_.optimizer.weight_decay == expected
+
+
 def test_muon_is_the_default_optimizer_of_images():
     net = ImageClassifier("CONV-8 -> RELU -> POOL -> FCS", epochs=8, random_state=0).fit(X, Y)
     assert isinstance(net.model_.optimizer, Muon)

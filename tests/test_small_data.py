@@ -187,7 +187,7 @@ def test_a_last_layer_that_reads_a_large_map_starts_at_zero(architecture, equal)
 def test_the_rate_of_a_last_layer_falls_with_the_size_of_its_map(architecture, share, optimizer):
     # The first step of Adam is the rate, except where the gradient is zero.
     fitted = ImageClassifier(architecture, random_state=0, epochs=1, batch_size=150)
-    fitted.set_params(optimizer=optimizer, learning_rate_schedule="constant")
+    fitted.set_params(optimizer=optimizer, learning_rate_schedule="constant", weight_decay=0.0)
     before = fitted.set_params(learning_rate=1e-30).fit(X, Y).model_.layers[-1].kernel.numpy()
     after = fitted.set_params(learning_rate=1e-3).fit(X, Y).model_.layers[-1].kernel.numpy()
     assert np.abs(after - before).max() == pytest.approx(1e-3 * share, rel=1e-2)

@@ -174,6 +174,11 @@ PEAK_LEARNING_RATES = {
 CONSTANT_LEARNING_RATES = {"adadelta": 1.0}
 
 
+# Weight decay that `weight_decay=None` sets. Ten epochs of 45,000 images of CIFAR-10 (JPEG copy), of
+# 0 and of this: StackedCNN 0.773 and 0.784 (0.2: 0.798), VGGLite 0.838 and 0.846.
+WEIGHT_DECAYS = {"muon": 0.1}
+
+
 # One cycle is the default: in five epochs a constant rate costs VGGLite 4.0 points of accuracy,
 # and a cosine 10.1 (docs/guide/performance.rst).
 def one_cycle(progress: float) -> float:
@@ -212,7 +217,7 @@ def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
 def make_optimizer(
     optimizer: Any,
     learning_rate: float | None,
-    weight_decay: float,
+    weight_decay: float | None,
     schedule: Any,
     routed: dict[str, Any],
     share: float = 1.0,
@@ -225,8 +230,8 @@ def make_optimizer(
         Name, instance or class.
     learning_rate : float or None
         The learning rate, or its peak. None uses the default.
-    weight_decay : float
-        The decoupled weight decay.
+    weight_decay : float or None
+        The decoupled weight decay. None uses the default, and that of an instance.
     schedule : str or keras.optimizers.schedules.LearningRateSchedule
         The learning-rate schedule.
     routed : dict
@@ -248,6 +253,8 @@ def make_optimizer(
             "optimizer is a LossScaleOptimizer, but skcnn trains in float32 and bfloat16, whose "
             "gradients need no scaling; pass the optimizer that it wraps."
         )
+    if weight_decay is None and optimizer is cls and "optimizer__weight_decay" not in routed:
+        weight_decay = WEIGHT_DECAYS.get(cls.__name__.lower())
     given = _arguments_of_estimator(learning_rate, weight_decay, schedule, routed)
     if isinstance(optimizer, keras.optimizers.Optimizer):
         made = _copied(optimizer, routed, given)
@@ -270,7 +277,7 @@ def make_optimizer(
 
 
 def _arguments_of_estimator(
-    learning_rate: Any, weight_decay: float, schedule: Any, routed: dict[str, Any]
+    learning_rate: Any, weight_decay: float | None, schedule: Any, routed: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of the optimizer that parameters of the estimator set."""
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):

@@ -111,8 +111,9 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+    weight_decay : float, default=None
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -240,6 +241,7 @@ class ImageClassifier(ClassifierMixin, ImageEstimator):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+    _defaults: ClassVar[ImageParameters] = {"weight_decay": None}
 
     def __init__(
         self,

@@ -87,8 +87,9 @@ class FeedForward(Preset):
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+    weight_decay : float, default=None
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -275,8 +276,9 @@ class MiniCNN(Preset):
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+    weight_decay : float, default=None
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -461,8 +463,9 @@ class StackedCNN(Preset):
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+    weight_decay : float, default=None
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -648,8 +651,9 @@ class VGGLite(Preset):
         Learning rate during ``fit``, set before every step: "one_cycle" rises linearly over the
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
-    weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+    weight_decay : float, default=None
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -845,7 +849,8 @@ class SpeedNet(Preset):
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
     weight_decay : float, default=0.0
-        Decoupled weight decay of the kernels, not negative.
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
@@ -962,7 +967,11 @@ class SpeedNet(Preset):
         "CONV-24:2 -> GELU -> CONV-64 -> POOL -> GELU -> CONV-64 -> GELU -> "
         "[CONV-256 -> POOL -> GELU -> CONV-256 -> GELU]*2 -> POOL-4 -> FCS"
     )
-    _defaults: ClassVar[ClassifierParameters] = {"epochs": 10, "label_smoothing": 0.2}
+    _defaults: ClassVar[ClassifierParameters] = {
+        "epochs": 10,
+        "label_smoothing": 0.2,
+        "weight_decay": 0.0,
+    }
 
 
 # The architectures by the names of the presets.

@@ -120,7 +120,8 @@ class Seq2SeqRNN(KerasEstimator):
         first quarter of the steps and falls linearly to zero, "cosine" falls along half a cosine,
         "constant" stays. ``partial_fit`` trains at a constant rate under each of the three.
     weight_decay : float, default=0.05
-        Decoupled weight decay of the kernels, not negative.
+        Decoupled weight decay of the kernels, not negative. None is 0.1 for "muon" and the default
+        of Keras for other optimizers.
     early_stopping : bool, default=False
         Whether to stop when `scoring` on validation data has not improved for `n_iter_no_change`
         epochs, and to restore the weights of the best epoch. The validation data are the `X_val`
