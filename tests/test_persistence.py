@@ -267,6 +267,19 @@ def test_files_of_earlier_versions_load(path):
     assert expected["parameters"].items() <= parameters.items()
 
 
+def test_training_goes_on_with_the_former_architecture_of_a_preset(tmp_path, monkeypatch):
+    former = "CONV-2 -> RELU -> POOL -> FC-5 -> RELU -> FCS"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(skcnn.StackedCNN, "architecture", former)
+        skcnn.StackedCNN(epochs=1, random_state=0).fit(X, Y).save(tmp_path / "net.skcnn")
+    fitted = load(tmp_path / "net.skcnn")
+    before = fitted.model_.get_weights()
+    after = fitted.partial_fit(X, Y).model_.get_weights()
+    assert [weight.shape for weight in after] == [weight.shape for weight in before]
+    assert not np.allclose(after[-1], before[-1])
+    assert fitted.fit(X, Y).model_.count_params() > sum(map(np.size, before))
+
+
 def test_test_data_include_every_release():
     changes = (HERE.parents[1] / "docs" / "changelog.rst").read_text()
     releases = re.findall(r"^(\d+\.\d+\.\d+)\n-+$", changes, re.MULTILINE)

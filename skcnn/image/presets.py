@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from .classifier import ClassifierParameters, ImageClassifier
 from .estimator import VGG_LITE
@@ -13,6 +13,11 @@ class Preset(ImageClassifier):
 
     def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None:
         super().__init__(**parameters)
+
+    def _check_same_network(self, learned: dict[str, Any], asked: dict[str, Any]) -> None:
+        # Files of version 0.1.0 have the architecture that the preset had then.
+        same = asked | {"architecture": learned["architecture"]}
+        super()._check_same_network(learned, same)
 
 
 class FeedForward(Preset):
