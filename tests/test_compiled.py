@@ -162,7 +162,7 @@ def test_recurrent_networks_are_reused(built, decoder):
         {"optimizer": "sgd"},
         {"label_smoothing": 0.3},
         {"architecture": "FCS"},
-        *slow({"optimizer__momentum": 0.5}, {"weight_decay": 0.1}),
+        *slow({"optimizer__momentum": 0.5}, {"weight_decay": 0.0}),
         *slow({"batch_norm": False}, {"standardize": False}),
     ],
 )
