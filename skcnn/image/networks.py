@@ -229,7 +229,7 @@ class _Builder:
         )(x)
 
     def global_pooling(self, x: keras.KerasTensor, size: int) -> keras.KerasTensor:
-        cell = _cell(x.shape[1:3], size)
+        cell = _divided(x.shape[1:], size)[:-1]
         if size > 1 and cell == (1, 1):
             return x
         options = {"data_format": "channels_last", "dtype": self.dtype, "name": self.name("gap")}
@@ -309,7 +309,7 @@ class _Size:
         return shape
 
     def add_global_pooling(self, shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-        cell = _cell(shape[:-1], size)
+        cell = _divided(shape, size)[:-1]
         if size == 1 or cell != (1, 1):
             self.add(0)
         sides = [-(-side // part) for side, part in zip(shape[:-1], cell, strict=True)]
@@ -340,11 +340,6 @@ class _Size:
             self.add_convolution(Conv(made[-1], 1, strides), shape, False)
         self.add(0)
         return made
-
-
-def _cell(sides: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """Return the sides of the cells that divide a map into at most `size` ones a side."""
-    return tuple(-(-side // size) for side in sides)
 
 
 def _divided(shape: tuple[int, ...], strides: int) -> tuple[int, ...]:

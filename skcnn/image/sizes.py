@@ -217,9 +217,12 @@ def in_parallel(function: Callable[..., Result], *columns: Any) -> list[Result]:
     results: list[Any] = []
     is_quick = True
     while is_quick and len(results) < len(rows):
-        start, part = time.perf_counter(), rows[len(results) :][: QUICK_ROWS if results else 2]
+        start, first = time.perf_counter(), len(results)
+        part = rows[first : first + (QUICK_ROWS if first else 2)]
         results += [function(*row) for row in part]
         is_quick = time.perf_counter() - start < QUICK_SECONDS * len(part)
+    if len(results) == len(rows):
+        return results
 
     # Pillow releases the GIL. Threads take the next row each, as equal shares would not end
     # at the same time; a task of the pool per row would take longer than a small image.
